@@ -1,0 +1,46 @@
+# Everything a person runs by hand. Each target makes the virtual environment it needs by itself.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# More options for pip, for instance `--index-url` of PyTorch's CPU wheels; see docs/deployment.md.
+PIP_ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint check bench docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Duetto and what it needs into $(VENV) (about a minute, longer on a slow line) ..."
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable .
+	touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(BIN)/.installed ## Start everything, separate the example duet, say where the stems are
+	$(BIN)/duetto demo
+
+serve: $(BIN)/.installed ## Serve the page and the API on http://127.0.0.1:8000 until Ctrl-C
+	$(BIN)/duetto serve
+
+test: $(BIN)/.installed-dev ## Run every test, with a real worker and a real broker
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.installed-dev ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test ## What CI runs
+
+bench: $(BIN)/.installed-dev ## Print what each stage costs: seconds, x real time, peak memory
+	$(BIN)/python -m tests.bench
+
+clean: ## Remove the virtual environment and all caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

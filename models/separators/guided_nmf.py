@@ -1,0 +1,52 @@
+"""Guided NMF: fixed bases of the two instruments, only the activations are found (report section 2.2.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bases import BasesBank
+from models.masks import ratio_mask
+from models.nmf import GUIDED_ITERATIONS, ShouldStop, activations
+
+
+class GuidedNMF:
+    """V ~ [W_left, W_right] [H_left; H_right] with W fixed, then a ratio mask."""
+
+    def __init__(
+        self, bank: BasesBank, *, name: str = "report", beta: float = 2.0, iterations: int = GUIDED_ITERATIONS
+    ) -> None:
+        self.name = name
+        self._bank = bank
+        self._beta = beta
+        self._iterations = iterations
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Solver settings and the bases by hash."""
+        return {
+            "beta": self._beta,
+            "iterations": self._iterations,
+            "bases_per_instrument": [columns.shape[1] for columns in self._bank.columns],
+            "bases_sha256": self._bank.sha256,
+        }
+
+    def mask(
+        self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
+    ) -> NDArray[np.float32]:
+        """See :meth:`models.separators.protocol.Separator.mask`."""
+        n_freq = V.shape[0]
+        # Below 44.1 kHz only the lower rows exist; a row is 10.77 Hz wide at every rate.
+        W_left = self._bank.of(left)[:n_freq]
+        W_right = self._bank.of(right)[:n_freq]
+        n_left = W_left.shape[1]
+        H = activations(
+            V,
+            np.concatenate([W_left, W_right], axis=1),
+            beta=self._beta,
+            iterations=self._iterations,
+            should_stop=should_stop,
+        )
+        return ratio_mask(W_left @ H[:n_left], W_right @ H[n_left:])

