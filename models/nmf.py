@@ -77,7 +77,8 @@ def factorize(
     scale = float(target.mean()) or 1.0
     W = torch.rand((n_freq, n_components), generator=generator) + 0.1
     H = (torch.rand((n_components, n_frames), generator=generator) + 0.1) * (scale / n_components)
-    floor = EPSILON * float(target.max()) if target.numel() else EPSILON
+    # Of a silent matrix the factors are zero, and must not be 0 / 0.
+    floor = max(EPSILON * (float(target.max()) if target.numel() else 0.0), torch.finfo(torch.float32).tiny)
     for step in range(iterations):
         if step % _STOP_EVERY == 0:
             _check(should_stop)

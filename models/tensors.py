@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from models.errors import InvalidBases
 
 FORMAT_VERSION = "1"
+_HEADER_KEY = "duetto"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,9 @@ class Stored:
 
 def save(path: Path, tensors: dict[str, torch.Tensor], format_name: str, provenance: dict[str, Any]) -> None:
     """Write tensors and provenance under a temporary name, then rename: `path` is whole or absent."""
-    metadata = {
-        "format": format_name,
-        "version": FORMAT_VERSION,
-        "provenance": json.dumps(provenance, sort_keys=True, ensure_ascii=False),
-    }
+    header = {"format": format_name, "version": FORMAT_VERSION, "provenance": provenance}
+    # One key: safetensors writes several in an order that changes from run to run.
+    metadata = {_HEADER_KEY: json.dumps(header, sort_keys=True, ensure_ascii=False)}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -73,11 +72,11 @@ def load(path: Path, format_name: str) -> Stored:
         raise InvalidBases(f"there is no file {path.name}; `duetto train` makes one") from None
     except (OSError, SafetensorError) as error:
         raise InvalidBases(f"{path.name} is damaged or no safetensors file; copy it anew") from error
-    found = f"{metadata.get('format', 'no format')} version {metadata.get('version', '?')}"
+    try:
+        header: dict[str, Any] = json.loads(metadata.get(_HEADER_KEY, "{}"))
+    except json.JSONDecodeError as error:
+        raise InvalidBases(f"the header of {path.name} is damaged; copy the file anew") from error
+    found = f"{header.get('format', 'no format')} version {header.get('version', '?')}"
     if found != f"{format_name} version {FORMAT_VERSION}":
         raise InvalidBases(f"{path.name} is {found}, wanted is {format_name} version {FORMAT_VERSION}")
-    try:
-        provenance: dict[str, Any] = json.loads(metadata.get("provenance", "{}"))
-    except json.JSONDecodeError as error:
-        raise InvalidBases(f"the provenance record of {path.name} is damaged; copy the file anew") from error
-    return Stored(name=path.name, tensors=tensors, provenance=provenance, sha256=digest)
+    return Stored(name=path.name, tensors=tensors, provenance=header["provenance"], sha256=digest)

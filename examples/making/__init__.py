@@ -1,0 +1,1 @@
+"""How the example duet is made, one step a file: sources, tune, pictures, film, check."""
