@@ -1,0 +1,155 @@
+"""The form of ``POST /v1/jobs``: its fields, what they may be together, and how OpenAPI shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from app.errors import ConflictingInput, MissingInput, SameInstrument, UnknownInstrument, UnknownOption
+from app.instruments import INSTRUMENT_NAMES
+from app.jobs.record import JobInput, JobOptions
+from app.settings import Settings
+from app.uploads import Field, Format
+
+SeparatorName = Literal["auto", "report"]
+TaggerName = Literal["auto", "densenet161", "efficientnet-lite2"]
+SEPARATORS: Final[tuple[str, ...]] = get_args(SeparatorName)
+TAGGERS: Final[tuple[str, ...]] = get_args(TaggerName)
+OPTION_NAMES: Final = ("left", "right", "separator", "tagger")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """One file of the form, stored: its field, its storage key, the client's name for it, what it is."""
+
+    field: Field
+    key: str
+    title: str
+    format: Format
+
+
+def parse_options(fields: Mapping[str, str], settings: Settings) -> JobOptions:
+    """Return the job's options; an empty field is one not given.
+
+    Raises
+    ------
+    UnknownInstrument
+        If a side's name is none of the eight.
+    SameInstrument
+        If both sides have one name.
+    UnknownOption
+        If there is no such separator or tagger.
+    """
+    left, right = _parse_instrument("left", fields), _parse_instrument("right", fields)
+    if left is not None and left == right:
+        raise SameInstrument(
+            f"`left` and `right` are both {left}; stems of one instrument cannot be told apart: "
+            "name two, or only one and the other is found in the picture"
+        )
+    return JobOptions(
+        left=left,
+        right=right,
+        separator=_parse_choice("separator", fields, SEPARATORS) or settings.separator,
+        tagger=_parse_choice("tagger", fields, TAGGERS) or settings.tagger,
+    )
+
+
+def parse_input(files: Sequence[ReceivedFile], options: JobOptions) -> JobInput:
+    """Return the job's input: a video, or frames with audio, or audio with both names.
+
+    Raises
+    ------
+    MissingInput
+        If there is no file, or not all that belong together.
+    ConflictingInput
+        If there is a video and anything else.
+    """
+    by_field = {field: [file for file in files if file.field is field] for field in Field}
+    videos, frames, audios = by_field[Field.VIDEO], by_field[Field.FRAMES], by_field[Field.AUDIO]
+    if not files:
+        raise MissingInput(
+            "no file came: send the duet as multipart field `video`, or its pictures as `frames` and its "
+            "sound as `audio`"
+        )
+    if videos and len(files) > len(videos):
+        raise ConflictingInput("`video` holds picture and sound already: send `video` alone, or `frames` with `audio`")
+    if videos:
+        return JobInput(kind="video", title=videos[0].title, video=videos[0].key)
+    if not audios:
+        raise MissingInput("`frames` need the sound too: add the recording as `audio`")
+    audio = audios[0]
+    if not frames:
+        if options.left is None or options.right is None:
+            raise MissingInput(
+                "`audio` alone does not show who plays where: add `frames`, or name both sides with `left` and `right`"
+            )
+        return JobInput(kind="audio", title=audio.title, audio=audio.key)
+    if frames[0].format is Format.ZIP:
+        return JobInput(kind="frames", title=audio.title, audio=audio.key, frames_zip=frames[0].key)
+    keys = tuple(frame.key for frame in frames)
+    return JobInput(kind="frames", title=audio.title, audio=audio.key, frames=keys)
+
+
+def _parse_instrument(side: str, fields: Mapping[str, str]) -> str | None:
+    value = fields.get(side, "").strip()
+    name = value.lower().replace(" ", "_").replace("-", "_")
+    if not name:
+        return None
+    if name not in INSTRUMENT_NAMES:
+        raise UnknownInstrument(
+            f"`{side}`: no instrument is called {value[:40]!r}; the eight are {', '.join(INSTRUMENT_NAMES)}"
+        )
+    return name
+
+
+def _parse_choice(option: str, fields: Mapping[str, str], choices: tuple[str, ...]) -> str | None:
+    value = fields.get(option, "").strip()
+    if not value:
+        return None
+    if value not in choices:
+        raise UnknownOption(f"`{option}`: there is no {value[:40]!r}; it is one of {', '.join(choices)}")
+    return value
+
+
+def _file(description: str) -> dict[str, Any]:
+    return {"type": "string", "format": "binary", "description": description}
+
+
+def _choice(description: str, choices: Sequence[str], **more: Any) -> dict[str, Any]:
+    return {"type": "string", "enum": list(choices), "description": description, **more}
+
+
+# The body is read by our own streaming receiver, so FastAPI cannot derive this.
+REQUEST_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "video": _file("The duet: mp4, mov, webm, mkv or avi. Not together with `frames` or `audio`."),
+                    "frames": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "Pictures of the duet in order (jpg, png, webp or bmp), or one zip of them.",
+                    },
+                    "audio": _file(
+                        "The sound that goes with `frames`: wav, flac, mp3, ogg or m4a. "
+                        "Alone it needs both `left` and `right`."
+                    ),
+                    "left": _choice(
+                        "Who plays left; not given: found in the picture.", INSTRUMENT_NAMES, example="violin"
+                    ),
+                    "right": _choice(
+                        "Who plays right; not given: found in the picture.", INSTRUMENT_NAMES, example="trumpet"
+                    ),
+                    "separator": _choice("The way to separate.", SEPARATORS, default="auto"),
+                    "tagger": _choice("The network that looks at the picture.", TAGGERS, default="auto"),
+                },
+            },
+            "encoding": {"left": {"contentType": "text/plain"}, "right": {"contentType": "text/plain"}},
+        }
+    },
+}

@@ -1,0 +1,137 @@
+"""A job as clients see it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.jobs.record import Job, JobError, JobOptions
+from app.jobs.states import JobState, Stage
+
+# Below this the time used so far says nothing about the time to come.
+_LEAST_PROGRESS_FOR_ETA: Final = 0.02
+
+JOB_EXAMPLE: Final[JsonDict] = {
+    "id": "8f14e45fceea467a9c7f3d0d1f2b6a5e",
+    "state": "running",
+    "stage": "separate",
+    "progress": 0.62,
+    "eta_seconds": 9.5,
+    "queue_position": None,
+    "created_at": "2025-06-01T12:00:00.120000Z",
+    "started_at": "2025-06-01T12:00:00.410000Z",
+    "finished_at": None,
+    "attempts": 1,
+    "cancel_requested": False,
+    "options": {"left": None, "right": "trumpet", "separator": "auto", "tagger": "auto"},
+    "input": {"kind": "video", "title": "duet.mp4"},
+    "error": None,
+    "links": {
+        "self": "/v1/jobs/8f14e45fceea467a9c7f3d0d1f2b6a5e",
+        "cancel": "/v1/jobs/8f14e45fceea467a9c7f3d0d1f2b6a5e/cancel",
+        "result": None,
+        "left": None,
+        "right": None,
+    },
+}
+
+
+class InputView(BaseModel):
+    """What was uploaded."""
+
+    kind: Literal["video", "frames", "audio"]
+    title: str = Field(description="The client's name for it, cleaned, for display.")
+
+
+class Links(BaseModel):
+    """Where to go from here; null where there is nothing (yet)."""
+
+    self_: str = Field(alias="self", description="This job.")
+    cancel: str | None = Field(description="POST to cancel; null once the job is final.")
+    result: str | None = Field(description="The result document, once succeeded.")
+    left: str | None = Field(description="The stem of the player on the left, once succeeded.")
+    right: str | None = Field(description="The stem of the player on the right, once succeeded.")
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    model_config = ConfigDict(json_schema_extra={"example": JOB_EXAMPLE})
+
+    id: str = Field(description="32 hexadecimal digits.")
+    state: JobState
+    stage: Stage | None = Field(description="What it is doing, while running.")
+    progress: float = Field(ge=0.0, le=1.0, description="How much of the whole job is done.")
+    eta_seconds: float | None = Field(description="Seconds left, by the pace so far, while running.")
+    queue_position: int | None = Field(description="Jobs ahead of it, while queued.")
+    created_at: datetime
+    started_at: datetime | None = Field(description="Start of the present or last attempt.")
+    finished_at: datetime | None
+    attempts: int = Field(description="How often a worker began it; more than 1 after a worker was lost.")
+    cancel_requested: bool = Field(description="Whether its worker has been asked to stop.")
+    options: JobOptions
+    input: InputView
+    error: JobError | None = Field(description="Why it failed.")
+    links: Links
+
+
+class JobListView(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobView]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+def job_path(job_id: str) -> str:
+    """Return the job's path on this server."""
+    return f"/v1/jobs/{job_id}"
+
+
+def view_job(job: Job, queue_position: int | None, now: float | None = None) -> JobView:
+    """Return what clients see of `job`; `now` in seconds since the epoch."""
+    path = job_path(job.id)
+    succeeded = job.state is JobState.SUCCEEDED
+    return JobView(
+        id=job.id,
+        state=job.state,
+        stage=job.stage,
+        progress=job.progress,
+        eta_seconds=_eta_seconds(job, time.time() if now is None else now),
+        queue_position=queue_position if job.state is JobState.QUEUED else None,
+        created_at=datetime.fromtimestamp(job.created_at, UTC),
+        started_at=_moment(job.started_at),
+        finished_at=_moment(job.finished_at),
+        attempts=job.attempts,
+        cancel_requested=job.cancel_requested,
+        options=job.options,
+        input=InputView(kind=job.input.kind, title=job.input.title),
+        error=job.error,
+        links=Links(
+            self=path,
+            cancel=None if job.state.is_final else f"{path}/cancel",
+            result=f"{path}/result" if succeeded else None,
+            left=f"{path}/stems/left.wav" if succeeded else None,
+            right=f"{path}/stems/right.wav" if succeeded else None,
+        ),
+    )
+
+
+def entity_tag(job: Job, queue_position: int | None) -> str:
+    """Return the weak ETag of the job's view: it changes with the record and with the place in the queue."""
+    place = queue_position if job.state is JobState.QUEUED else None
+    return f'W/"{job.version}"' if place is None else f'W/"{job.version}-{place}"'
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _eta_seconds(job: Job, now: float) -> float | None:
+    if job.state is not JobState.RUNNING or job.started_at is None or job.progress < _LEAST_PROGRESS_FOR_ETA:
+        return None
+    elapsed_s = max(0.0, now - job.started_at)
+    return round(elapsed_s * (1.0 - job.progress) / job.progress, 1)

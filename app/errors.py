@@ -1,0 +1,271 @@
+"""Everything that `app` raises on purpose, each with the HTTP status and the code that a client sees.
+
+::
+
+    DuettoError
+    ├── ConfigurationError      500  a setting is missing or contradicts another
+    ├── InvalidRequest          422  a field, option or query that cannot be used
+    │   ├── UnknownInstrument        a name that is none of the eight
+    │   ├── SameInstrument           one name on both sides
+    │   ├── UnknownOption            a separator or tagger that does not exist
+    │   ├── UnknownField             a form field that does not exist
+    │   ├── MissingInput             no file, or not all that belong together
+    │   ├── ConflictingInput         files that exclude each other
+    │   ├── NotAFile                 a file's field that came as text
+    │   ├── EmptyFile                a file of no bytes
+    │   ├── CorruptZip               a zip of frames that cannot be read
+    │   ├── TooManyImages            more frames than the setting allows
+    │   └── InvalidCursor            a list cursor that this server did not make
+    ├── MalformedBody           400  no multipart body, or a broken one
+    ├── JobNotFound             404  no such job, or deleted
+    ├── FilesGone               404  the job's folder, or one file of it, is not there
+    ├── IllegalTransition       409  the state machine has no such arrow
+    ├── StemNotReady            409  asked for before the job succeeded
+    ├── JobFailed               409  asked for stems of a job that failed
+    ├── JobCanceled             409  asked for stems of a job that was canceled
+    ├── JobExpired              410  the artifacts have been removed by age
+    ├── BodyTooLarge            413  more bytes than the setting allows
+    ├── UnsupportedMedia        415  a file whose first bytes are of no format that is taken
+    ├── QueueFull               503  as many jobs wait as the setting allows
+    ├── BrokerUnavailable       503  Redis cannot be reached
+    ├── StorageUnavailable      503  the data folder cannot be written
+    └── StorageFull             507  no space left for an upload
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, TypedDict
+
+
+class FieldError(TypedDict, total=False):
+    """One entry of a problem's `errors`: which field (or code), and what is wrong with it."""
+
+    field: str
+    code: str
+    message: str
+
+
+class DuettoError(Exception):
+    """Base of every error that `app` raises on purpose.
+
+    Parameters
+    ----------
+    detail : what was wrong, what was wanted and what to do, for the user; never a path or a traceback
+    errors : the same field by field, where more than one thing is wrong
+    retry_after_s : seconds after which trying again makes sense
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "The server failed"
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+
+
+class ConfigurationError(DuettoError):
+    """A setting is missing or contradicts another."""
+
+    code = "configuration_error"
+    title = "The server is not configured"
+
+
+class InvalidRequest(DuettoError):  # noqa: N818 - named for what happened, here and below
+    """A field, option or query that cannot be used."""
+
+    status = 422
+    code = "invalid_request"
+    title = "The request cannot be used"
+
+
+class UnknownInstrument(InvalidRequest):
+    """The name is none of the eight instruments."""
+
+    code = "unknown_instrument"
+    title = "No such instrument"
+
+
+class SameInstrument(InvalidRequest):
+    """Both sides were given one name; stems of one instrument cannot be told apart."""
+
+    code = "same_instrument"
+    title = "Both sides name the same instrument"
+
+
+class UnknownOption(InvalidRequest):
+    """A separator or tagger that does not exist."""
+
+    code = "unknown_option"
+    title = "No such separator or tagger"
+
+
+class UnknownField(InvalidRequest):
+    """A form field that does not exist, or one that came twice."""
+
+    code = "unknown_field"
+    title = "A form field that is not known"
+
+
+class MissingInput(InvalidRequest):
+    """No file came, or not all that belong together."""
+
+    code = "missing_input"
+    title = "Nothing to work on"
+
+
+class ConflictingInput(InvalidRequest):
+    """Files that exclude each other."""
+
+    code = "conflicting_input"
+    title = "Files that exclude each other"
+
+
+class NotAFile(InvalidRequest):
+    """A field that takes a file came as text."""
+
+    code = "not_a_file"
+    title = "Text where a file belongs"
+
+
+class EmptyFile(InvalidRequest):
+    """A file of no bytes."""
+
+    code = "empty_file"
+    title = "An empty file"
+
+
+class CorruptZip(InvalidRequest):
+    """A zip of frames that is damaged, encrypted or without pictures."""
+
+    code = "corrupt_zip"
+    title = "A zip that cannot be read"
+
+
+class TooManyImages(InvalidRequest):
+    """More frames than the setting allows."""
+
+    code = "too_many_images"
+    title = "Too many pictures"
+
+
+class InvalidCursor(InvalidRequest):
+    """A list cursor that this server did not make."""
+
+    code = "invalid_cursor"
+    title = "A cursor that cannot be read"
+
+
+class MalformedBody(DuettoError):  # noqa: N818
+    """No multipart body, or a broken one."""
+
+    status = 400
+    code = "malformed_body"
+    title = "The body cannot be parsed"
+
+
+class JobNotFound(DuettoError):  # noqa: N818
+    """No job has this id: never created, or deleted."""
+
+    status = 404
+    code = "job_not_found"
+    title = "No such job"
+
+
+class FilesGone(DuettoError):  # noqa: N818
+    """The job's folder, or one file of it, is not there (any more)."""
+
+    status = 404
+    code = "files_gone"
+    title = "No such file of this job"
+
+
+class IllegalTransition(DuettoError):  # noqa: N818
+    """The job's state has no arrow to the one asked for."""
+
+    status = 409
+    code = "illegal_transition"
+    title = "The job is in the wrong state for that"
+
+
+class StemNotReady(DuettoError):  # noqa: N818
+    """A stem or result was asked for before the job succeeded."""
+
+    status = 409
+    code = "stem_not_ready"
+    title = "Not ready yet"
+
+
+class JobFailed(DuettoError):  # noqa: N818
+    """A stem or result was asked for of a job that failed."""
+
+    status = 409
+    code = "job_failed"
+    title = "The job failed"
+
+
+class JobCanceled(DuettoError):  # noqa: N818
+    """A stem or result was asked for of a job that was canceled."""
+
+    status = 409
+    code = "job_canceled"
+    title = "The job was canceled"
+
+
+class JobExpired(DuettoError):  # noqa: N818
+    """The job's artifacts have been removed by age."""
+
+    status = 410
+    code = "job_expired"
+    title = "The stems have expired"
+
+
+class BodyTooLarge(DuettoError):  # noqa: N818
+    """The request body has more bytes than the setting allows."""
+
+    status = 413
+    code = "body_too_large"
+    title = "The upload is too large"
+
+
+class UnsupportedMedia(DuettoError):  # noqa: N818
+    """A file whose first bytes are of no format that its field takes."""
+
+    status = 415
+    code = "unsupported_media"
+    title = "A file of a format that is not taken"
+
+
+class QueueFull(DuettoError):  # noqa: N818
+    """As many jobs wait as the setting allows."""
+
+    status = 503
+    code = "queue_full"
+    title = "The queue is full"
+
+
+class BrokerUnavailable(DuettoError):  # noqa: N818
+    """Redis cannot be reached."""
+
+    status = 503
+    code = "broker_unavailable"
+    title = "The job queue cannot be reached"
+
+
+class StorageUnavailable(DuettoError):  # noqa: N818
+    """The data folder cannot be written."""
+
+    status = 503
+    code = "storage_unavailable"
+    title = "The storage cannot be written"
+
+
+class StorageFull(DuettoError):  # noqa: N818
+    """No space is left for an upload."""
+
+    status = 507
+    code = "storage_full"
+    title = "The storage is full"

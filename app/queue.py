@@ -1,0 +1,127 @@
+"""The job queue: sends a job's id to the workers through Celery, and holds Celery's settings.
+
+`celery_options` is the one place for what the broker and the workers must agree on; the worker
+builds its Celery app from the same dictionary.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from app.broker import CONNECT_TIMEOUT_S, SOCKET_TIMEOUT_S, broker_url
+from app.errors import BrokerUnavailable
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+QUEUE_NAME: Final = "duetto"
+TASK_NAME: Final = "duetto.separate"
+
+# Beyond these tries of a job whose worker process died, it fails instead of killing another worker.
+WORKER_LOST_RETRIES: Final = 2
+WORKER_LOST_RETRY_DELAY_S: Final = 5
+SOFT_SHUTDOWN_TIMEOUT_S: Final = 30.0
+RETRY_AFTER_S: Final = 5
+_PUBLISH_RETRIES: Final = 2
+
+
+def celery_options(settings: Settings) -> dict[str, Any]:
+    """Return Celery's configuration, for the web process (which only sends) and for the workers.
+
+    Raises
+    ------
+    ConfigurationError
+        If no Redis is set.
+    """
+    visibility = {"visibility_timeout": settings.visibility_timeout_s}
+    return {
+        "broker_url": broker_url(settings),
+        "broker_connection_retry_on_startup": True,
+        # A job longer than the visibility timeout would be started twice. Celery reads the three of
+        # them in different places (the transport, the backend, and `celery inspect`), so all are set.
+        "broker_transport_options": visibility
+        | {
+            # Kombu looks at lost messages every interval x throttle seconds: 100 by default.
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+        },
+        "result_backend_transport_options": visibility,
+        "visibility_timeout": settings.visibility_timeout_s,
+        # The job record is ours; Celery's PENDING cannot tell a waiting job from one that never was.
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        # Not `task_reject_on_worker_lost`, which redelivers a file that kills its worker for ever.
+        "task_retry_on_worker_lost": True,
+        "task_annotations": {
+            TASK_NAME: {
+                "max_retries": WORKER_LOST_RETRIES,
+                "default_retry_delay": WORKER_LOST_RETRY_DELAY_S,
+            }
+        },
+        "task_soft_time_limit": settings.soft_time_limit_s,
+        "task_time_limit": settings.hard_time_limit_s,
+        "task_default_queue": QUEUE_NAME,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_publish_retry_policy": {
+            "max_retries": _PUBLISH_RETRIES,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.5,
+        },
+        "worker_concurrency": settings.workers,
+        # A worker that prefetches hoards long jobs while its neighbours idle.
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": SOFT_SHUTDOWN_TIMEOUT_S,
+        "worker_hijack_root_logger": False,
+    }
+
+
+class JobQueue:
+    """Sends jobs to the workers. Nothing is sent or connected before the first `enqueue`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._options = celery_options(settings)
+        # Only the sender: the worker's blocking reads are longer than these.
+        self._options["broker_transport_options"] = self._options["broker_transport_options"] | {
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_timeout": SOCKET_TIMEOUT_S,
+        }
+
+    @cached_property
+    def _celery(self) -> Celery:
+        # Celery and kombu cost as much start-up time as the rest of the web process together.
+        from celery import Celery  # noqa: PLC0415
+
+        celery = Celery("duetto", set_as_current=False)
+        celery.conf.update(self._options)
+        return celery
+
+    def enqueue(self, job_id: str) -> None:
+        """Send the job to the queue. The task's id is the job's.
+
+        Raises
+        ------
+        BrokerUnavailable
+            If Redis cannot be reached.
+        """
+        from kombu.exceptions import OperationalError  # noqa: PLC0415 - as above
+
+        try:
+            # A connection of its own: kombu's pools are shared by the whole process and never closed.
+            with self._celery.connection_for_write() as connection:
+                self._celery.send_task(
+                    TASK_NAME,
+                    args=[job_id],
+                    task_id=job_id,
+                    queue=QUEUE_NAME,
+                    ignore_result=True,
+                    connection=connection,
+                )
+        except OperationalError as error:
+            raise BrokerUnavailable(
+                "the job queue cannot be reached and the job was not taken; send it again in a moment",
+                retry_after_s=RETRY_AFTER_S,
+            ) from error

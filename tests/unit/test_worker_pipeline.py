@@ -1,0 +1,240 @@
+"""The pipeline on real media, without queue or server: stems, document, progress, and every way to fail."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from app.jobs.record import JobOptions
+from app.jobs.states import Stage
+from app.settings import Settings
+from models.errors import Stopped
+from models.instruments import NAMES
+from tests.media import Video, image_bytes, png_bomb, write_media, write_wav, write_zip
+from tests.unit.signals import harmonic, noise
+from worker.engines import Engines
+from worker.errors import (
+    Canceled,
+    FramesUnreadable,
+    JobFailure,
+    MediaUnreadable,
+    NoPicture,
+    NoSound,
+    PictureTooLarge,
+    SilentSound,
+    TooLong,
+)
+from worker.example_duet import example_duet
+from worker.levels import Level
+from worker.media.limits import MediaLimits
+from worker.pipeline import run_pipeline
+from worker.source import Source
+from worker.verify import check_sum
+
+LIMITS = MediaLimits(max_duration_s=60.0)
+BOTH = JobOptions(left="trumpet", right="acoustic_guitar")
+
+
+@pytest.fixture(scope="module")
+def engines() -> Engines:
+    return Engines(Settings(tagger="efficientnet-lite2", offline=True))
+
+
+def test_the_example_is_labelled_by_looking_and_split_by_listening(engines: Engines, tmp_path: Path) -> None:
+    reports: list[tuple[Stage, float]] = []
+    source = Source(video=example_duet().video)
+    result = run_pipeline(source, tmp_path, JobOptions(), engines, LIMITS, report=lambda *seen: reports.append(seen))
+    assert [result["labels"][side]["instrument"] for side in ("left", "right")] == ["trumpet", "acoustic_guitar"]
+    assert {result["labels"][side]["source"] for side in ("left", "right")} == {"tagger"}
+    assert result["tagger"] == "efficientnet-lite2"
+    assert result["separator"] == "report"
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8")) == result
+    rows = result["probabilities"]
+    assert rows["instruments"] == list(NAMES)
+    assert len(rows["times_s"]) == len(rows["left"]) == len(rows["right"]) == result["label_rule"]["frames"] > 20
+    assert result["provenance"]["bases"]["geometry"]["n_fft"] == 4096
+    total = check_sum(source.sound, tmp_path / "left.wav", tmp_path / "right.wav", LIMITS)
+    assert total.samples == result["sound"]["samples"]
+    assert total.max_error < 1e-4
+    stages = [stage for stage, _ in reports]
+    assert list(dict.fromkeys(stages)) == list(Stage)
+    progress = [fraction for _, fraction in reports]
+    assert progress == sorted(progress)
+    assert len(set(progress)) > 8
+    assert 0.9 < progress[-1] <= 1.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["left.wav", "result.json", "right.wav"]
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("seconds", [0.2, 2.517])
+def test_stems_have_the_mixs_format(
+    engines: Engines, tmp_path: Path, sample_rate: int, channels: int, seconds: float
+) -> None:
+    sound = noise(channels, round(seconds * sample_rate))
+    path = write_wav(tmp_path / "mix.wav", sound, sample_rate)
+    out = tmp_path / "out"
+    out.mkdir()
+    result = run_pipeline(Source(audio=path), out, BOTH, engines, LIMITS)
+    stems = [soundfile.read(out / f"{side}.wav", dtype="float32", always_2d=True) for side in ("left", "right")]
+    assert [rate for _, rate in stems] == [sample_rate] * 2
+    assert all(stem.T.shape == sound.shape for stem, _ in stems)
+    assert np.abs(stems[0][0] + stems[1][0] - sound.T).max() < 1e-4
+    assert result["sound"]["channels"] == channels
+    assert bool(result["warnings"]) == (seconds < 1)
+
+
+def test_named_sides_need_no_picture_and_no_tagger(engines: Engines, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "mix.wav", noise(1, 50_000), 44_100)
+    result = run_pipeline(Source(audio=path), tmp_path, BOTH, engines, LIMITS)
+    assert result["labels"]["left"] == {"instrument": "trumpet", "probability": None, "source": "request"}
+    assert result["tagger"] is None
+    assert result["probabilities"] is None
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_one_named_side_keeps_its_name(engines: Engines, tmp_path: Path, side: str) -> None:
+    source = Source(video=example_duet().video)
+    result = run_pipeline(source, tmp_path, JobOptions(**{side: "flute"}), engines, LIMITS)
+    other = {"left": ("right", "acoustic_guitar"), "right": ("left", "trumpet")}[side]
+    assert result["labels"][side]["instrument"] == "flute"
+    assert result["labels"][side]["source"] == "request"
+    assert result["labels"][other[0]]["instrument"] == other[1]
+    assert result["labels"][other[0]]["source"] == "tagger"
+
+
+def test_pictures_and_sound_apart(engines: Engines, tmp_path: Path) -> None:
+    frames = list(Source(video=example_duet().video).frames(LIMITS))[:3]
+    pictures = []
+    for k, frame in enumerate(frames):
+        path = tmp_path / f"{k}.png"
+        path.write_bytes(png_of(frame.image))
+        pictures.append(path)
+    audio = write_wav(tmp_path / "mix.wav", noise(2, 60_000), 48_000)
+    zipped = write_zip(tmp_path / "frames.zip", [(path.name, path.read_bytes()) for path in pictures])
+    for given in (tuple(pictures), zipped):
+        result = run_pipeline(Source(audio=audio, pictures=given), tmp_path, JobOptions(), engines, LIMITS)
+        assert [result["labels"][side]["instrument"] for side in ("left", "right")] == ["trumpet", "acoustic_guitar"]
+        assert result["label_rule"]["frames"] == 3
+
+
+def png_of(image: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+def made(folder: Path, kind: str) -> dict[str, Any]:
+    """Bad uploads by name."""
+    tone = harmonic(440.0, 1.0, 44_100)[None]
+    good = write_media(folder / "good.mp4", tone, video=Video(25))
+    wav = write_wav(folder / "good.wav", tone, 44_100)
+    if kind == "truncated":
+        (folder / "bad.mp4").write_bytes(good.read_bytes()[: good.stat().st_size // 3])
+        return {"video": folder / "bad.mp4"}
+    if kind == "text":
+        (folder / "bad.mp4").write_text("ffconcat version 1.0\nfile good.mp4\n")
+        return {"video": folder / "bad.mp4"}
+    if kind == "soundless":
+        return {"video": write_media(folder / "bad.mp4", video=Video(25))}
+    if kind == "pictureless":
+        return {"video": wav}
+    if kind == "silent":
+        return {"video": write_media(folder / "bad.mp4", 0 * tone, video=Video(25))}
+    if kind == "long":
+        return {"audio": write_wav(folder / "long.wav", noise(1, 61 * 8_000), 8_000), "pictures": (wav,)}
+    if kind == "bomb":
+        (folder / "bomb.png").write_bytes(png_bomb())
+        return {"audio": wav, "pictures": (folder / "bomb.png",)}
+    if kind == "corrupt zip":
+        whole = write_zip(folder / "frames.zip", [("1.png", image_bytes(1)), ("2.png", image_bytes(2))]).read_bytes()
+        (folder / "bad.zip").write_bytes(whole[:-30])
+        return {"audio": wav, "pictures": folder / "bad.zip"}
+    (folder / "nan.wav").write_bytes(
+        write_wav(folder / "x.wav", np.full((1, 50_000), np.nan, np.float32), 44_100).read_bytes()
+    )
+    return {"audio": folder / "nan.wav"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure"),
+    [
+        ("truncated", MediaUnreadable),
+        ("text", MediaUnreadable),
+        ("soundless", NoSound),
+        ("pictureless", NoPicture),
+        ("silent", SilentSound),
+        ("long", TooLong),
+        ("bomb", PictureTooLarge),
+        ("corrupt zip", FramesUnreadable),
+    ],
+)
+def test_bad_uploads_fail_by_name_and_leave_no_stem(
+    engines: Engines, tmp_path: Path, kind: str, failure: type[JobFailure]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(failure):
+        run_pipeline(Source(**made(tmp_path, kind)), out, JobOptions(), engines, LIMITS)
+    assert list(out.iterdir()) == []
+
+
+def test_samples_that_are_no_numbers_do_not_reach_the_stems(engines: Engines, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(Exception, match=r"finite|no numbers|read"):
+        run_pipeline(Source(**made(tmp_path, "nan")), out, BOTH, engines, LIMITS)
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("looks", [1, 5, 30])
+def test_stopping_leaves_no_stem(engines: Engines, tmp_path: Path, looks: int) -> None:
+    left = iter(range(looks))
+    with pytest.raises((Canceled, Stopped)):
+        run_pipeline(
+            Source(video=example_duet().video),
+            tmp_path,
+            JobOptions(),
+            engines,
+            LIMITS,
+            should_stop=lambda: next(left, None) is None,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_runs_give_equal_files(engines: Engines, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "mix.wav", noise(2, 300_000), 44_100)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        run_pipeline(Source(audio=path), tmp_path / name, BOTH, engines, LIMITS)
+    for name in ("left.wav", "right.wav", "result.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_levels() -> None:
+    level = Level()
+    assert level.as_decibels() == {"peak_db": None, "rms_db": None}
+    level.add(np.full((2, 100), 0.5, np.float32))
+    level.add(np.zeros((2, 100), np.float32))
+    assert level.as_decibels() == {"peak_db": -6.02, "rms_db": -9.03}
+
+
+def test_a_sum_that_is_none_is_noticed(tmp_path: Path) -> None:
+    mix = noise(1, 10_000)
+    paths = [write_wav(tmp_path / f"{k}.wav", mix * share, 44_100) for k, share in enumerate((1.0, 0.25, 0.5))]
+    assert check_sum(paths[0], paths[1], paths[2], LIMITS).max_error == pytest.approx(
+        0.25 * np.abs(mix).max(), rel=1e-4
+    )
+    short = write_wav(tmp_path / "short.wav", mix[:, :9_000], 44_100)
+    with pytest.raises(ValueError, match="ends before"):
+        check_sum(paths[0], paths[1], short, LIMITS)
+    slow = write_wav(tmp_path / "slow.wav", mix, 22_050)
+    with pytest.raises(ValueError, match="22050"):
+        check_sum(paths[0], slow, slow, LIMITS)

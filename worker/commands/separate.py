@@ -1,0 +1,83 @@
+"""``duetto separate``: the same pipeline as the service's, here and now, without a server."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from app.console import ProgressDisplay, print_summary
+from app.instruments import INSTRUMENT_NAMES
+from worker.errors import JobFailure
+
+HELP = "Separate one video on this machine, without a server: writes left.wav, right.wav and result.json."
+# What the user reads; the reasons behind them are chained for a debugger.
+ERRORS = (JobFailure,)
+SEPARATORS = ("auto", "report")
+TAGGERS = ("auto", "densenet161", "efficientnet-lite2")
+
+
+class Failed(JobFailure):
+    """A failure of the models or the disk, in the words that a job's error has."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("video", type=Path, metavar="VIDEO", help="the duet: mp4, mov, webm, mkv or avi")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the stems (default: NAME-stems)")
+    parser.add_argument("--left", choices=INSTRUMENT_NAMES, metavar="NAME", help="who plays on the left, if you know")
+    parser.add_argument("--right", choices=INSTRUMENT_NAMES, metavar="NAME", help="who plays on the right")
+    parser.add_argument("--separator", choices=SEPARATORS, default="auto", help="how to split the sound")
+    parser.add_argument("--tagger", choices=TAGGERS, default="auto", help="which picture network to use")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Separate `args.video`; returns 0.
+
+    Raises
+    ------
+    JobFailure
+        Whatever is wrong with the recording.
+    """
+    if not args.video.is_file():
+        raise Failed(f"there is no file {args.video}; give the path of a video")
+    if args.left is not None and args.left == args.right:
+        raise Failed(
+            f"both sides are named {args.left}; name two different instruments, or one and let it find the other"
+        )
+    # torch and the media libraries cost a second; a typing mistake should not.
+    from app.jobs.record import JobOptions  # noqa: PLC0415
+    from app.settings import get_settings  # noqa: PLC0415
+    from app.storage import ARTIFACTS, LEFT, RIGHT  # noqa: PLC0415
+    from worker.engines import engines_of  # noqa: PLC0415
+    from worker.failures import public_error  # noqa: PLC0415
+    from worker.media.limits import MediaLimits  # noqa: PLC0415
+    from worker.pipeline import run_pipeline  # noqa: PLC0415
+    from worker.source import Source  # noqa: PLC0415
+    from worker.verify import check_sum  # noqa: PLC0415
+
+    settings = get_settings()
+    limits = MediaLimits.from_settings(settings)
+    options = JobOptions(left=args.left, right=args.right, separator=args.separator, tagger=args.tagger)
+    output: Path = args.output or Path(f"{args.video.stem}-stems")
+    source = Source(video=args.video)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that what is renamed into place is whole.
+        with tempfile.TemporaryDirectory(dir=output, prefix=".duetto-") as scratch, ProgressDisplay() as display:
+            result = run_pipeline(
+                source, Path(scratch), options, engines_of(settings), limits,
+                report=lambda stage, fraction: display.stage(str(stage), fraction),
+            )  # fmt: skip
+            for name in ARTIFACTS:
+                shutil.move(Path(scratch) / name, output / name)
+        files = {"left": output / LEFT, "right": output / RIGHT}
+        total = check_sum(source.sound, files["left"], files["right"], limits)
+    except JobFailure:
+        raise
+    except Exception as error:
+        raise Failed(public_error(error).message) from error
+    print_summary(result, files)
+    print(f"left + right = mix to {total.max_error:.1e} of full scale, over {total.samples} samples")
+    return 0

@@ -1,0 +1,155 @@
+"""One job from the queue: read its record, run the pipeline, publish, write the outcome.
+
+Running a job twice leaves one result: artifacts are published by one rename, the first wins, and a
+job whose artifacts are there is only marked as done.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+
+from app.broker import connect
+from app.errors import DuettoError, FilesGone, IllegalTransition, JobNotFound
+from app.jobs.record import Job, JobError
+from app.jobs.states import Stage
+from app.jobs.store import JobStore
+from app.settings import Settings
+from app.storage import RESULT, LocalStorage
+from worker.engines import engines_of
+from worker.errors import Canceled, JobGone, WorkerLost
+from worker.failures import public_error
+from worker.media.limits import MediaLimits
+from worker.pipeline import run_pipeline
+from worker.source import Source
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+REPORT_EVERY_S = 0.25  # between two writes of progress
+LOOK_EVERY_S = 0.25  # between two looks at the cancel flag
+OUTCOME_TRIES = 60  # a second apart: a broker that restarts is back by then
+_ENDED_BY_USER = frozenset({Canceled.code, JobGone.code})
+
+
+def run_job(job_id: str, settings: Settings) -> None:
+    """Run the job; its outcome goes into its record, never out of here as an exception.
+
+    Raises
+    ------
+    RedisError
+        If the broker stayed away for longer than :data:`OUTCOME_TRIES` seconds.
+    """
+    client = connect(settings)
+    try:
+        store, storage = JobStore(client), LocalStorage(settings.data_dir)
+        try:
+            job = _persistently(lambda: store.start(job_id))
+        except (JobNotFound, IllegalTransition) as error:
+            logger.info("job %s is not run: %s", job_id, error)
+            return
+        if job.attempts > MAX_ATTEMPTS:
+            _persistently(lambda: store.fail(job_id, public_error(WorkerLost())))
+            return
+        _attempt(job, store, storage, settings)
+    finally:
+        client.close()
+
+
+def _attempt(job: Job, store: JobStore, storage: LocalStorage, settings: Settings) -> None:
+    watch = _Watch(job.id, store)
+    error: JobError | None = None
+    try:
+        if not _published(storage, job.id):
+            with storage.scratch(job.id) as scratch:
+                run_pipeline(
+                    Source.of_job(job, storage),
+                    scratch,
+                    job.options,
+                    engines_of(settings),
+                    MediaLimits.from_settings(settings),
+                    report=watch.report,
+                    should_stop=watch.should_stop,
+                )
+                storage.publish(job.id, scratch)
+    # MemoryError and whatever a codec or a network raises must not take the worker along.
+    except Exception as raised:  # noqa: BLE001
+        error = public_error(raised, watch.stage)
+        logger.warning("job %s ended in %s: %s", job.id, error.code, raised)
+    _persistently(lambda: _write_outcome(job.id, error, store, storage))
+
+
+def _write_outcome(job_id: str, error: JobError | None, store: JobStore, storage: LocalStorage) -> None:
+    try:
+        if error is None:
+            store.succeed(job_id)
+        elif error.code in _ENDED_BY_USER:
+            store.cancel(job_id)
+        else:
+            store.fail(job_id, error)
+    except JobNotFound:
+        # Deleted while it ran: what was written meanwhile goes too.
+        storage.delete(job_id)
+    except IllegalTransition as illegal:
+        # Another attempt was first; its outcome stands.
+        logger.info("job %s: %s", job_id, illegal)
+
+
+def _published(storage: LocalStorage, job_id: str) -> bool:
+    try:
+        storage.artifact(job_id, RESULT)
+    except FilesGone:
+        return False
+    return True
+
+
+def _persistently(write: Callable[[], T]) -> T:
+    """Do what needs the broker, waiting for it to come back if it is away."""
+    for _ in range(OUTCOME_TRIES - 1):
+        try:
+            return write()
+        except RedisError as error:
+            logger.warning("the broker does not answer (%s); trying again", type(error).__name__)
+            time.sleep(1.0)
+    return write()
+
+
+class _Watch:
+    """Progress out, cancel flag in, each a few times a second at most; a broker that is away stops neither."""
+
+    def __init__(self, job_id: str, store: JobStore) -> None:
+        self.stage: Stage | None = None
+        self._job_id = job_id
+        self._store = store
+        self._next_report = 0.0
+        self._next_look = 0.0
+        self._stop = False
+
+    def report(self, stage: Stage, fraction: float) -> None:
+        now = time.monotonic()
+        if stage is self.stage and now < self._next_report:
+            return
+        self.stage = stage
+        self._next_report = now + REPORT_EVERY_S
+        try:
+            self._store.progress(self._job_id, stage, fraction)
+        except RedisError:
+            logger.warning("progress of job %s could not be written", self._job_id)
+        except DuettoError:
+            # Deleted, or ended by another attempt: nothing more to do here.
+            self._stop = True
+
+    def should_stop(self) -> bool:
+        now = time.monotonic()
+        if not self._stop and now >= self._next_look:
+            self._next_look = now + LOOK_EVERY_S
+            try:
+                self._stop = self._store.cancel_requested(self._job_id)
+            except RedisError:
+                logger.warning("the cancel flag of job %s could not be read", self._job_id)
+        return self._stop

@@ -1,0 +1,242 @@
+"""The job itself, without queue or HTTP: media files in, two stems and a result document out.
+
+Stages: probe (what is it?), tag (who is where?), separate (decode, split, write block by block),
+encode (finish the files and the document).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.jobs.record import JobOptions
+from app.jobs.states import Stage
+from app.storage import LEFT, RESULT, RIGHT
+from models.duet import FRAMES_PER_SECOND, MAX_FRAMES, DuetLabels, label_duet
+from models.instruments import NAMES
+from models.separation import separate_blocks
+from worker.engines import Engines
+from worker.errors import Canceled, SilentSound
+from worker.levels import Level
+from worker.media.limits import MediaLimits
+from worker.media.probe import MediaInfo
+from worker.media.sound import SoundReader
+from worker.media.stems import StemWriter
+from worker.source import Source
+
+Report = Callable[[Stage, float], None]
+ShouldStop = Callable[[], bool]
+
+SILENCE = 1e-5  # full scale 1.0: -100 dB, below the last bit of 16-bit sound
+SHORT_CLIP_S = 1.0
+# Seconds of work on two cores, to share out the progress bar: per frame looked at, per second of sound.
+_TAG_COST = 0.12
+_SEPARATE_COST = 0.06
+_PROBE_SHARE = 0.02
+_ENCODE_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The labels, and the time in seconds of each frame that they rest on."""
+
+    labels: DuetLabels
+    times_s: tuple[float, ...]
+    tagger: dict[str, Any]
+
+
+def run_pipeline(
+    source: Source,
+    output: Path,
+    options: JobOptions,
+    engines: Engines,
+    limits: MediaLimits,
+    *,
+    report: Report = lambda _stage, _fraction: None,
+    should_stop: ShouldStop = lambda: False,
+) -> dict[str, Any]:
+    """Separate one duet.
+
+    Parameters
+    ----------
+    source : Source
+    output : Path
+        An existing folder; it gets left.wav, right.wav (32-bit float, the mix's rate, channels and
+        length) and result.json.
+    options : JobOptions
+    engines : Engines
+    limits : MediaLimits
+    report : callable
+        Called with the stage and the progress of the whole job, 0 to 1, never falling.
+    should_stop : callable
+        Looked at in every long loop.
+
+    Returns
+    -------
+    dict
+        The result document, as in result.json.
+
+    Raises
+    ------
+    JobFailure
+        Whatever is wrong with the media; Canceled if `should_stop` returned true.
+    ModelsError
+        What the models raise.
+    """
+    named = options.left is not None and options.right is not None
+    report(Stage.PROBE, 0.0)
+    info = source.probe(limits, needs_picture=not named)
+    tag_share, separate_share = _shares(info, tags=not named)
+    seen: Seen | None = None
+    if not named:
+        report(Stage.TAG, _PROBE_SHARE)
+        n_frames = _expected_frames(info)
+        seen = _look(
+            source,
+            options,
+            engines,
+            limits,
+            lambda n: report(Stage.TAG, _PROBE_SHARE + tag_share * min(1.0, n / n_frames)),
+            should_stop,
+        )
+    left = seen.labels.left.instrument if seen else str(options.left)
+    right = seen.labels.right.instrument if seen else str(options.right)
+    begin = _PROBE_SHARE + tag_share
+    report(Stage.SEPARATE, begin)
+    separator = engines.separator(options.separator)
+    levels = {"mix": Level(), "left": Level(), "right": Level()}
+    with SoundReader(source.sound, limits) as sound:
+
+        def mix() -> Iterator[NDArray[np.float32]]:
+            for block in sound.blocks():
+                if should_stop():
+                    raise Canceled
+                levels["mix"].add(block)
+                yield block
+
+        rate, channels = sound.sample_rate, sound.channels
+        total = max(1.0, (info.duration_s or limits.max_duration_s) * rate)
+        with (
+            StemWriter(output / LEFT, rate, channels) as left_stem,
+            StemWriter(output / RIGHT, rate, channels) as right_stem,
+        ):
+            for pieces in separate_blocks(mix(), rate, channels, separator, left, right, should_stop):
+                left_stem.write(pieces[0])
+                right_stem.write(pieces[1])
+                levels["left"].add(pieces[0])
+                levels["right"].add(pieces[1])
+                report(Stage.SEPARATE, begin + separate_share * min(1.0, left_stem.samples / total))
+            if levels["mix"].peak < SILENCE:
+                raise SilentSound
+            report(Stage.ENCODE, 1.0 - _ENCODE_SHARE)
+    samples = left_stem.samples
+    result = {
+        "labels": {"left": _label(seen, "left", left), "right": _label(seen, "right", right)},
+        "tagger": seen.tagger["name"] if seen else None,
+        "separator": separator.name,
+        "warnings": _warnings(samples / rate),
+        "label_rule": _rule(seen),
+        "probabilities": _probabilities(seen),
+        "sound": {
+            "sample_rate": rate,
+            "channels": channels,
+            "samples": samples,
+            "duration_s": round(samples / rate, 6),
+            "levels": {name: level.as_decibels() for name, level in levels.items()},
+        },
+        "provenance": {
+            "duetto": importlib.metadata.version("duetto"),
+            "torch": importlib.metadata.version("torch"),
+            "tagger": seen.tagger if seen else None,
+            "separator": {"name": separator.name, **separator.parameters},
+            "bases": engines.bank.provenance,
+        },
+    }
+    (output / RESULT).write_text(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    return result
+
+
+def _look(
+    source: Source,
+    options: JobOptions,
+    engines: Engines,
+    limits: MediaLimits,
+    progress: Callable[[int], None],
+    should_stop: ShouldStop,
+) -> Seen:
+    tagger = engines.tagger(options.tagger)
+    times: list[float] = []
+
+    def images() -> Iterator[NDArray[np.uint8]]:
+        for frame in source.frames(limits):
+            if should_stop():
+                raise Canceled
+            times.append(round(frame.time_s, 3))
+            yield frame.image
+
+    labels = label_duet(
+        images(), tagger, left=options.left, right=options.right, progress=progress, should_stop=should_stop
+    )
+    return Seen(labels, tuple(times), tagger.provenance)
+
+
+def _expected_frames(info: MediaInfo) -> int:
+    """How many frames will be looked at; an estimate, for the progress bar."""
+    if info.duration_s is None:
+        return MAX_FRAMES
+    return max(1, min(MAX_FRAMES, round(info.duration_s * FRAMES_PER_SECOND)))
+
+
+def _shares(info: MediaInfo, *, tags: bool) -> tuple[float, float]:
+    """How much of the progress bar tagging and separating take."""
+    rest = 1.0 - _PROBE_SHARE - _ENCODE_SHARE
+    if not tags:
+        return 0.0, rest
+    tag = _TAG_COST * _expected_frames(info)
+    separate = _SEPARATE_COST * (info.duration_s or 60.0) + 1.0
+    return rest * tag / (tag + separate), rest * separate / (tag + separate)
+
+
+def _label(seen: Seen | None, side: str, name: str) -> dict[str, Any]:
+    if seen is None:
+        return {"instrument": name, "probability": None, "source": "request"}
+    label = seen.labels.left if side == "left" else seen.labels.right
+    return {"instrument": label.instrument, "probability": label.probability, "source": label.source}
+
+
+def _rule(seen: Seen | None) -> dict[str, Any]:
+    if seen is None:
+        return {"name": "report", "step": "request", "frames": 0}
+    return {"name": "report", "step": str(seen.labels.step), "frames": len(seen.times_s)}
+
+
+def _probabilities(seen: Seen | None) -> dict[str, Any] | None:
+    """Probabilities over time: one row of eight a frame, for either half."""
+    if seen is None:
+        return None
+    return {
+        "instruments": list(NAMES),
+        "times_s": list(seen.times_s),
+        "left": _rounded(seen.labels.left_probabilities),
+        "right": _rounded(seen.labels.right_probabilities),
+    }
+
+
+def _rounded(probabilities: NDArray[np.float32]) -> list[list[float]]:
+    rows: list[list[float]] = np.round(probabilities.astype(np.float64), 5).tolist()
+    return rows
+
+
+def _warnings(duration_s: float) -> list[str]:
+    too_short = (
+        f"The clip lasts only {duration_s:.2f} s: labels and stems rest on very little. "
+        "Give a second or more, ten for good stems."
+    )
+    return [too_short] if duration_s < SHORT_CLIP_S else []
