@@ -20,7 +20,7 @@ STAGE_TEXT = {
     "separate": "separating the sound",
     "encode": "writing the stems",
 }
-SOURCE_TEXT = {"tagger": "seen in the picture", "request": "named by you"}
+SOURCE_TEXT = {"tagger": "seen", "request": "named by you"}
 
 
 def console(file: TextIO | None = None) -> Console:

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.methods import SeparatorName, TaggerName
+
 MIB = 1 << 20
 
 
@@ -58,10 +60,8 @@ class Settings(BaseSettings):
     )
     max_wait_s: PositiveFloat = Field(default=60.0, description="Longest time that `?wait=` holds a request open.")
 
-    tagger: Literal["auto", "densenet161", "efficientnet-lite2"] = Field(
-        default="auto", description="Picture network for jobs that name none."
-    )
-    separator: Literal["auto", "report"] = Field(default="auto", description="Separator for jobs that name none.")
+    tagger: TaggerName = Field(default="auto", description="Picture network for jobs that name none.")
+    separator: SeparatorName = Field(default="auto", description="Separator for jobs that name none.")
     densenet161_weights: Path | None = Field(
         default=None, description="File with DenseNet-161's ImageNet weights. Unset: the cache, else a download."
     )

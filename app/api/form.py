@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from app.errors import ConflictingInput, MissingInput, SameInstrument, UnknownInstrument, UnknownOption
 from app.instruments import INSTRUMENT_NAMES
 from app.jobs.record import JobInput, JobOptions
+from app.methods import SEPARATORS, TAGGERS
 from app.settings import Settings
 from app.uploads import Field, Format
 
-SeparatorName = Literal["auto", "report"]
-TaggerName = Literal["auto", "densenet161", "efficientnet-lite2"]
-SEPARATORS: Final[tuple[str, ...]] = get_args(SeparatorName)
-TAGGERS: Final[tuple[str, ...]] = get_args(TaggerName)
 OPTION_NAMES: Final = ("left", "right", "separator", "tagger")
 
 
@@ -47,11 +44,13 @@ def parse_options(fields: Mapping[str, str], settings: Settings) -> JobOptions:
             f"`left` and `right` are both {left}; stems of one instrument cannot be told apart: "
             "name two, or only one and the other is found in the picture"
         )
-    return JobOptions(
-        left=left,
-        right=right,
-        separator=_parse_choice("separator", fields, SEPARATORS) or settings.separator,
-        tagger=_parse_choice("tagger", fields, TAGGERS) or settings.tagger,
+    return JobOptions.model_validate(
+        {
+            "left": left,
+            "right": right,
+            "separator": _parse_choice("separator", fields, SEPARATORS) or settings.separator,
+            "tagger": _parse_choice("tagger", fields, TAGGERS) or settings.tagger,
+        }
     )
 
 

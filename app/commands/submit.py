@@ -68,6 +68,8 @@ def follow(client: DuettoClient, job: RemoteJob, display: ProgressDisplay) -> Re
     """
 
     def show(now: RemoteJob) -> None:
+        if now.is_final:
+            return
         stage = None if now.state == "queued" else now.stage or "probe"
         display.stage(stage, now.progress, eta_s=now.eta_seconds, queue_position=now.queue_position)
 

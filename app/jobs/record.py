@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.jobs.states import JobState, Stage
+from app.methods import SeparatorName, TaggerName
 
 
 class JobOptions(BaseModel):
@@ -16,8 +17,8 @@ class JobOptions(BaseModel):
 
     left: str | None = None
     right: str | None = None
-    separator: str = "auto"
-    tagger: str = "auto"
+    separator: SeparatorName = "auto"
+    tagger: TaggerName = "auto"
 
 
 class JobInput(BaseModel):

@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - a bench prints
 """How long the web process takes to start: importing and creating the app, in fresh interpreters.
 
 python tests/bench/bench_startup.py [RUNS]

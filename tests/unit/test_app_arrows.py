@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from app import methods
 from app.instruments import INSTRUMENT_NAMES, INSTRUMENTS
 from models import instruments as models_instruments
+from models import separators, taggers
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
@@ -49,6 +51,11 @@ def test_the_instruments_are_those_of_models() -> None:
     theirs = [(one.index, one.name, one.imagenet_id, one.imagenet_name) for one in models_instruments.INSTRUMENTS]
     assert ours == theirs
     assert INSTRUMENT_NAMES == models_instruments.NAMES
+
+
+def test_the_methods_are_those_of_models() -> None:
+    assert (separators.AUTO, *separators.NAMES) == methods.SEPARATORS
+    assert (taggers.AUTO, *taggers.NAMES) == methods.TAGGERS
 
 
 def test_the_web_process_loads_no_science() -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from app.console import ProgressDisplay, print_summary
 from app.instruments import INSTRUMENT_NAMES
+from app.methods import SEPARATORS, TAGGERS
 from worker.errors import JobFailure
 
 HELP = "Separate one video on this machine, without a server: writes left.wav, right.wav and result.json."
 # What the user reads; the reasons behind them are chained for a debugger.
 ERRORS = (JobFailure,)
-SEPARATORS = ("auto", "report")
-TAGGERS = ("auto", "densenet161", "efficientnet-lite2")
 
 
 class Failed(JobFailure):

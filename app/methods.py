@@ -1,0 +1,13 @@
+"""Names of the separators and taggers that a job may ask for.
+
+The models' own registries, written down once more because `app` imports no models; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+SeparatorName = Literal["auto", "report"]
+TaggerName = Literal["auto", "densenet161", "efficientnet-lite2"]
+SEPARATORS: Final[tuple[str, ...]] = get_args(SeparatorName)
+TAGGERS: Final[tuple[str, ...]] = get_args(TaggerName)

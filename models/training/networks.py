@@ -1,0 +1,143 @@
+"""Training the MIML network (report section 2.2.2): batch 64, Adam at 0.005, NLL on log-softmax of D."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.errors import Stopped
+from models.miml import MIML
+
+BATCH = 64
+LEARNING_RATE = 0.005
+EPOCHS = 250
+_CHECKPOINT_EPOCHS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Share of segments whose highest score D is that of their own class."""
+
+    train: float
+    held_out: float
+    per_class: dict[int, tuple[float, float]]
+    """Train and held-out share by label."""
+
+
+def train_miml(
+    W: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    held_out: NDArray[np.bool_],
+    *,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> MIML:
+    """Train the network on the segments that are not held out.
+
+    Departs from the report in nothing but the number of epochs, where the caller says so. The last
+    epoch's weights are returned: choosing an epoch by the held-out segments would spoil them as a measure.
+
+    Parameters
+    ----------
+    W : np.ndarray [shape=(segments, freq, M), float32]
+    labels : np.ndarray [shape=(segments,), int64]
+    held_out : np.ndarray [shape=(segments,), bool]
+    checkpoint : Path, optional
+        Where the state is kept every five epochs; a run that finds one goes on from it.
+    on_epoch : callable, optional
+        Given the epoch (from 1) and its mean loss.
+
+    Returns
+    -------
+    MIML, in evaluation mode
+
+    Raises
+    ------
+    Stopped
+        If `should_stop` returned true; the last checkpoint stays.
+    """
+    bases, target = torch.from_numpy(W), torch.from_numpy(labels)
+    train = torch.from_numpy(np.flatnonzero(~held_out))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = MIML(n_freq=W.shape[1])
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    first = _resume(checkpoint, network, optimizer, epochs)
+    network.train()
+    for epoch in range(first, epochs):
+        # A generator of its own for every epoch, so that a resumed run draws what an unbroken one would.
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = train[torch.randperm(len(train), generator=generator)]
+        total = 0.0
+        for batch in torch.split(order, BATCH):
+            if should_stop is not None and should_stop():
+                raise Stopped("training was stopped; the same command goes on from its last checkpoint")
+            _, D = network(bases[batch])
+            loss = torch.nn.functional.nll_loss(torch.log_softmax(D, dim=1), target[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+            optimizer.step()
+            total += float(loss.detach()) * len(batch)
+        if on_epoch is not None:
+            on_epoch(epoch + 1, total / len(train))
+        if checkpoint is not None and ((epoch + 1) % _CHECKPOINT_EPOCHS == 0 or epoch + 1 == epochs):
+            _keep(checkpoint, network, optimizer, epoch + 1)
+    return network.eval()
+
+
+def relate(network: MIML, W: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the class-basis relation X of every segment.
+
+    Returns
+    -------
+    np.ndarray [shape=(segments, 8, M), float32]
+    """
+    with torch.inference_mode():
+        parts = [network(part)[0] for part in torch.split(torch.from_numpy(W), BATCH)]
+    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+
+def measure(X: NDArray[np.float32], labels: NDArray[np.int64], held_out: NDArray[np.bool_]) -> Accuracy:
+    """Return the accuracy on the segments learnt from and on those held out, in all and by class."""
+    # (segments, 8, M) -> D (segments, 8) -> (segments,)
+    right = X.max(axis=2).argmax(axis=1) == labels
+
+    def share(chosen: NDArray[np.bool_]) -> float:
+        return float(right[chosen].mean()) if chosen.any() else 0.0
+
+    return Accuracy(
+        train=share(~held_out),
+        held_out=share(held_out),
+        per_class={
+            int(label): (share(~held_out & (labels == label)), share(held_out & (labels == label)))
+            for label in np.unique(labels)
+        },
+    )
+
+
+def _keep(path: Path, network: MIML, optimizer: torch.optim.Adam, epoch: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save({"epoch": epoch, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path | None, network: MIML, optimizer: torch.optim.Adam, epochs: int) -> int:
+    """Load a checkpoint into network and optimizer; return how many epochs it has seen (0 if there is none)."""
+    if path is None or not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["epoch"] > epochs:
+        return 0
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["epoch"])

@@ -1,0 +1,213 @@
+"""Training from sound to files, step by step: gather, make solos, factorise, learn, select, save."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.bases import BasesBank, save_bases, select_bases
+from models.errors import TrainingDataError
+from models.instruments import INSTRUMENTS, NAMES
+from models.miml import save_miml
+from models.nmf import FREE_ITERATIONS, M_COMPONENTS
+from models.training.gather import Credits, gather
+from models.training.networks import BATCH, LEARNING_RATE, Accuracy, measure, relate, train_miml
+from models.training.provenance import provenance
+from models.training.recordings import read_mono
+from models.training.segments import Segments, collect_segments, hold_out
+from models.training.solos import SOLO_RECIPE, Solo, list_solos, make_solos
+from models.training.sources import fingerprint, select_sources
+
+Say = Callable[[str], None]
+
+_SAY_RECORDINGS = 25
+_SAY_EPOCHS = 5
+_OWN_SOLOS = "solos"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """What to learn from, how, and where the result goes. Defaults are those of ``duetto train``."""
+
+    sources: tuple[str, ...]
+    recordings: Path | None
+    solos: Path | None
+    minutes_per_class: float
+    held_out: float
+    epochs: int
+    keep: int
+    seed: int
+    jobs: int
+    cache: Path
+    bases_file: Path
+    network_file: Path
+
+    @property
+    def command(self) -> str:
+        """The command that repeats this training, with placeholders for folders."""
+        words = ["duetto", "train", "--sources", *self.sources]
+        if self.recordings is not None:
+            words += ["--recordings", "<recordings>"]
+        if self.solos is not None:
+            words += ["--solos", "<solos>"]
+        words += ["--minutes-per-class", f"{self.minutes_per_class:g}", "--held-out", f"{self.held_out:g}"]
+        words += ["--epochs", str(self.epochs), "--keep", str(self.keep), "--seed", str(self.seed)]
+        return " ".join(word if word.startswith("<") else shlex.quote(word) for word in words)
+
+
+def train(options: TrainingOptions, say: Say) -> BasesBank:
+    """Train, print what is learnt and how well, write both files, and return the bank of bases.
+
+    Nothing is written to the two files unless everything before has succeeded.
+
+    Raises
+    ------
+    TrainingDataError
+        If the solos are missing or nothing can be learnt from them.
+    SourceUnavailable
+        If a source cannot be fetched.
+    """
+    torch.set_num_threads(options.jobs)
+    solos, credits_ = _solos(options, say)
+    _say_balance(solos, say)
+    segments = collect_segments(
+        solos,
+        options.cache,
+        seed=options.seed,
+        jobs=options.jobs,
+        progress=lambda done, total: (
+            say(f"factorised {done} of {total} recordings") if done % _SAY_RECORDINGS == 0 or done == total else None
+        ),
+    )
+    held_out = hold_out(segments, options.held_out, options.seed)
+    say(f"learning from {int((~held_out).sum())} segments, holding out {int(held_out.sum())}, {options.epochs} epochs")
+    network = train_miml(
+        segments.W,
+        segments.labels,
+        held_out,
+        epochs=options.epochs,
+        seed=options.seed,
+        checkpoint=_checkpoint(options, segments, held_out),
+        on_epoch=lambda epoch, loss: (
+            say(f"epoch {epoch}: loss {loss:.4f}") if epoch % _SAY_EPOCHS == 0 or epoch == options.epochs else None
+        ),
+    )
+    X = relate(network, segments.W)
+    accuracy = measure(X, segments.labels, held_out)
+    columns, scores = select_bases(segments.W, X, segments.labels, keep=options.keep)
+    counts = {name: int(part.shape[1]) for name, part in zip(NAMES, columns, strict=True)}
+    _say_accuracy(segments, held_out, accuracy, counts, say)
+    record = provenance(
+        command=options.command,
+        parameters=_parameters(options),
+        sources=credits_,
+        segments=segments,
+        held_out=held_out,
+        accuracy=accuracy,
+        bases=counts,
+    )
+    bank = BasesBank(columns=columns, scores=scores, provenance=record)
+    save_miml(options.network_file, network, record)
+    save_bases(options.bases_file, bank)
+    say(f"wrote {options.bases_file} and {options.network_file}")
+    return bank
+
+
+def _solos(options: TrainingOptions, say: Say) -> tuple[list[Solo], Credits]:
+    """The user's own solos, and those made from sources and recordings."""
+    solos: list[Solo] = []
+    credit: Credits = []
+    if options.solos is not None:
+        solos += list_solos(options.solos, _OWN_SOLOS)
+        # A damaged file is better reported now than after an hour of factorising the others.
+        for solo in solos:
+            read_mono(solo.path)
+        credit.append(
+            {
+                "name": _OWN_SOLOS,
+                "licence": "not stated: supplied by whoever trained",
+                "files": len(solos),
+                "sha256": fingerprint(solo.path for solo in solos),
+            }
+        )
+    sources = select_sources(options.sources)
+    if sources or options.recordings is not None:
+        palette, made_from = gather(sources, options.recordings, options.cache, say)
+        credit += made_from
+        folder = options.cache / "solos" / _solos_key(options, made_from)
+
+        def tell(share: float, instrument: str) -> None:
+            if share == 1.0:
+                say(f"made the solos of {instrument}")
+
+        solos += make_solos(palette, folder, options.minutes_per_class, options.seed, tell)
+    if not solos:
+        raise TrainingDataError("there is nothing to learn from: give --solos or --recordings, or choose --sources")
+    return solos, credit
+
+
+def _solos_key(options: TrainingOptions, made_from: Credits) -> str:
+    """Solos made from other sound, or otherwise, get a folder of their own."""
+    recipe = {
+        "recipe": SOLO_RECIPE,
+        "seed": options.seed,
+        "minutes": options.minutes_per_class,
+        "from": [(source["name"], source["sha256"]) for source in made_from],
+    }
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _checkpoint(options: TrainingOptions, segments: Segments, held_out: NDArray[np.bool_]) -> Path:
+    key = hashlib.sha256(f"{segments.sha256} {options.seed}".encode())
+    key.update(np.packbits(held_out).tobytes())
+    return options.cache / "checkpoints" / f"{key.hexdigest()[:16]}.pt"
+
+
+def _parameters(options: TrainingOptions) -> dict[str, Any]:
+    return {
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "batch": BATCH,
+        "optimizer": "Adam",
+        "learning_rate": LEARNING_RATE,
+        "bases_per_segment": M_COMPONENTS,
+        "nmf_beta": 2.0,
+        "nmf_iterations": FREE_ITERATIONS,
+        "held_out_share": options.held_out,
+        "bases_per_class": options.keep,
+    }
+
+
+def _say_balance(solos: list[Solo], say: Say) -> None:
+    say(f"{'recordings':24}{'':>6}  origins")
+    for name in NAMES:
+        origins = Counter(solo.origin for solo in solos if solo.instrument == name)
+        listed = ", ".join(f"{origin} {count}" for origin, count in sorted(origins.items()))
+        say(f"{name:24}{sum(origins.values()):>6}  {listed or 'none: it will have no bases'}")
+
+
+def _say_accuracy(
+    segments: Segments, held_out: NDArray[np.bool_], accuracy: Accuracy, bases: dict[str, int], say: Say
+) -> None:
+    say(f"{'instrument':18}{'segments':>9}{'held out':>9}{'accuracy':>9}{'held out':>9}{'bases':>7}")
+    for instrument in INSTRUMENTS:
+        mine = segments.labels == instrument.index
+        if mine.any():
+            train_share, held_share = accuracy.per_class[instrument.index]
+            say(
+                f"{instrument.name:18}{int((mine & ~held_out).sum()):>9}{int((mine & held_out).sum()):>9}"
+                f"{train_share:>9.3f}{held_share:>9.3f}{bases[instrument.name]:>7}"
+            )
+            if bases[instrument.name] == 0:
+                say(f"  no segment of {instrument.name} was classified right: train longer, or on more solos of it")
+    say(f"{'all':36}{accuracy.train:>9.3f}{accuracy.held_out:>9.3f}{sum(bases.values()):>7}")
