@@ -16,6 +16,7 @@ from app import problems
 from app.api import jobs, page, stems, system
 from app.broker import connect
 from app.jobs.store import JobStore
+from app.lingering import LingeringClose
 from app.queue import JobQueue
 from app.settings import Settings, get_settings
 from app.storage import LocalStorage
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for part in (jobs, stems, system, page):
         app.include_router(part.router)
     problems.install(app)
+    app.add_middleware(LingeringClose)
     return app
 
 

@@ -10,7 +10,8 @@ Computation 2011, table 2. Lee and Seung 2001 for beta 1 and 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +27,6 @@ GUIDED_ITERATIONS = 100  # 0.2 % above the error of scikit-learn's solver at con
 _STOP_EVERY = 10  # iterations between two looks at should_stop
 
 ShouldStop = Callable[[], bool]
-
-# Updates drift into denormal numbers, which cost a hundred times a normal multiplication.
-torch.set_flush_denormal(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +77,13 @@ def factorize(
     H = (torch.rand((n_components, n_frames), generator=generator) + 0.1) * (scale / n_components)
     # Of a silent matrix the factors are zero, and must not be 0 / 0.
     floor = max(EPSILON * (float(target.max()) if target.numel() else 0.0), torch.finfo(torch.float32).tiny)
-    for step in range(iterations):
-        if step % _STOP_EVERY == 0:
-            _check(should_stop)
-        H = _update(target, W, H, beta, floor)
-        # V' ~ H' W': the same update with the roles exchanged
-        W = _update(target.T, H.T, W.T, beta, floor).T
+    with flushed_denormals():
+        for step in range(iterations):
+            if step % _STOP_EVERY == 0:
+                _check(should_stop)
+            H = _update(target, W, H, beta, floor)
+            # V' ~ H' W': the same update with the roles exchanged
+            W = _update(target.T, H.T, W.T, beta, floor).T
     norm = W.norm(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
     W, H = W / norm, H * norm[:, None]
     error = beta_divergence(target, W @ H, beta)
@@ -135,14 +134,29 @@ def activations(
     # V is scaled to a peak of 1, so that neither floor nor float32's range depends on its level.
     target = target / peak
     H = torch.full((n_bases, target.shape[1]), 1.0 / n_bases)
-    if beta == 2.0:
-        H = _frobenius_activations(target, bases, H, iterations, should_stop)
-    else:
-        for step in range(iterations):
-            if step % _STOP_EVERY == 0:
-                _check(should_stop)
-            H = _update(target, bases, H, beta, EPSILON)
+    with flushed_denormals():
+        if beta == 2.0:
+            H = _frobenius_activations(target, bases, H, iterations, should_stop)
+        else:
+            for step in range(iterations):
+                if step % _STOP_EVERY == 0:
+                    _check(should_stop)
+                H = _update(target, bases, H, beta, EPSILON)
     return np.ascontiguousarray((H * peak).numpy())
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Let multiplications that underflow give zero while the body runs.
+
+    Updates drift into denormal numbers, which cost a hundred times a normal multiplication. The switch
+    is the processor's, so it is set back for the sake of everyone else in the process.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def beta_divergence(V: torch.Tensor, estimate: torch.Tensor, beta: float) -> float:

@@ -15,6 +15,7 @@ import redis
 from app.instruments import INSTRUMENT_NAMES
 from app.jobs.record import JobError
 from app.jobs.store import JobStore
+from app.lingering import LINGER_BYTES
 from app.main import create_app
 from app.problems import problem_kinds
 from app.settings import Settings
@@ -210,6 +211,25 @@ class TestPost:
             client.post("/v1/jobs", content=chunks(), headers=headers)
         while any((settings.data_dir / "jobs").iterdir()):
             assert client.get("/livez").status_code == 200
+
+
+def test_a_body_without_end_is_answered_and_hung_up_on(settings: Settings, redis_client: redis.Redis) -> None:
+    app = create_app(settings.model_copy(update={"max_upload_bytes": 1_000_000}))
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="video"; filename="d.mp4"\r\n\r\n' + MP4
+        while sent < 20 * LINGER_BYTES:
+            sent += 1 << 20
+            yield bytes(1 << 20)
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    with ServedApp(app) as url, httpx.Client(base_url=url, timeout=60) as client:
+        problem(client.post("/v1/jobs", content=endless(), headers=headers), 413, "body_too_large")
+        assert sent < 2 * LINGER_BYTES
+        assert client.get("/livez").status_code == 200
+    assert not list(settings.data_dir.rglob("*.mp4*"))
 
 
 def test_a_full_queue_answers_before_the_body(settings: Settings, redis_client: redis.Redis, store: JobStore) -> None:
