@@ -22,7 +22,9 @@ TASK_NAME: Final = "duetto.separate"
 # Beyond these tries of a job whose worker process died, it fails instead of killing another worker.
 WORKER_LOST_RETRIES: Final = 2
 WORKER_LOST_RETRY_DELAY_S: Final = 5
-SOFT_SHUTDOWN_TIMEOUT_S: Final = 30.0
+# On a stop, running jobs have so long to end before they go back to the queue. Most jobs that do not end in
+# this time would not in three times as much either, and whoever pressed Ctrl-C waits.
+SOFT_SHUTDOWN_TIMEOUT_S: Final = 10.0
 RETRY_AFTER_S: Final = 5
 _PUBLISH_RETRIES: Final = 2
 

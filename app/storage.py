@@ -192,6 +192,11 @@ class LocalStorage:
             raise
         return True
 
+    def clear_scratch(self, job_id: str) -> None:
+        """Remove what killed attempts of a job that has ended left: no attempt counts any more."""
+        for folder in self._job(job_id).glob("scratch-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def delete(self, job_id: str) -> None:
         """Remove everything of the job, if there is anything. Raises `StorageUnavailable` if it cannot be written.
 

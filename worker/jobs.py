@@ -98,6 +98,8 @@ def _write_outcome(job_id: str, error: JobError | None, store: JobStore, storage
     except IllegalTransition as illegal:
         # Another attempt was first; its outcome stands.
         logger.info("job %s: %s", job_id, illegal)
+    else:
+        storage.clear_scratch(job_id)
 
 
 def _published(storage: LocalStorage, job_id: str) -> bool:

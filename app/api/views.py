@@ -13,7 +13,7 @@ from app.jobs.record import Job, JobError, JobOptions
 from app.jobs.states import JobState, Stage
 
 # Below this the time used so far says nothing about the time to come.
-_LEAST_PROGRESS_FOR_ETA: Final = 0.02
+_LEAST_PROGRESS_FOR_ETA: Final = 0.05
 
 JOB_EXAMPLE: Final[JsonDict] = {
     "id": "8f14e45fceea467a9c7f3d0d1f2b6a5e",
