@@ -30,6 +30,7 @@ from app.remote import (
     RemoteJob,
     ServerUnreachable,
     UnusableFile,
+    UnusableKey,
 )
 
 __all__ = [
@@ -42,9 +43,11 @@ __all__ = [
     "RemoteJob",
     "ServerUnreachable",
     "UnusableFile",
+    "UnusableKey",
 ]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+KEY_VARIABLE = "DUETTO_API_KEY"
 DEFAULT_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
 RETRIES = 4  # tries after the first, for calls that may safely be repeated
@@ -68,19 +71,32 @@ class DuettoClient:
         Where the server answers, e.g. ``http://127.0.0.1:8000``.
     timeout_s : float
         Longest silence of the server, in seconds.
+    api_key : str or None
+        The key to show, where the server asks for one. Default: DUETTO_API_KEY of the environment, if it is set.
     retries : int
         How often a call that may be repeated safely is repeated when the connection fails or the
         server answers 502, 503 or 504.
     """
 
     def __init__(
-        self, base_url: str = DEFAULT_URL, *, timeout_s: float = DEFAULT_TIMEOUT_S, retries: int = RETRIES
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = RETRIES,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._retries = retries
+        key = api_key if api_key is not None else os.environ.get(KEY_VARIABLE)
+        if key and not (key.isascii() and key.isprintable()):
+            raise UnusableKey(f"the API key ({KEY_VARIABLE} or --key) has characters that no key has; copy it anew")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            self._http = httpx.Client(base_url=self.base_url, timeout=self._timeout(), follow_redirects=True)
+            self._http = httpx.Client(
+                base_url=self.base_url, headers=headers, timeout=self._timeout(), follow_redirects=True
+            )
         except httpx.InvalidURL as error:
             raise ServerUnreachable(f"{base_url!r} is no address: {error}") from error
 

@@ -15,8 +15,10 @@
     │   ├── EmptyFile                a file of no bytes
     │   ├── CorruptZip               a zip of frames that cannot be read
     │   ├── TooManyImages            more frames than the setting allows
-    │   └── InvalidCursor            a list cursor that this server did not make
+    │   ├── InvalidCursor            a list cursor that this server did not make
+    │   └── IdempotencyKeyReused     a key of an earlier, different upload
     ├── MalformedBody           400  no multipart body, or a broken one
+    ├── Unauthorized            401  no API key, a wrong one, or nobody may come from there
     ├── JobNotFound             404  no such job, or deleted
     ├── FilesGone               404  the job's folder, or one file of it, is not there
     ├── IllegalTransition       409  the state machine has no such arrow
@@ -26,6 +28,8 @@
     ├── JobExpired              410  the artifacts have been removed by age
     ├── BodyTooLarge            413  more bytes than the setting allows
     ├── UnsupportedMedia        415  a file whose first bytes are of no format that is taken
+    ├── RangeNotSatisfiable     416  a Range that lies outside the file
+    ├── QuotaExceeded           429  as many jobs of this client wait as the setting allows
     ├── QueueFull               503  as many jobs wait as the setting allows
     ├── BrokerUnavailable       503  Redis cannot be reached
     ├── StorageUnavailable      503  the data folder cannot be written
@@ -34,7 +38,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypedDict
 
 
@@ -65,6 +69,11 @@ class DuettoError(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields that go with the answer."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
 
 class ConfigurationError(DuettoError):
@@ -159,12 +168,32 @@ class InvalidCursor(InvalidRequest):
     title = "A cursor that cannot be read"
 
 
+class IdempotencyKeyReused(InvalidRequest):
+    """The Idempotency-Key came before, with other fields or files."""
+
+    code = "idempotency_key_reused"
+    title = "An idempotency key used for something else"
+
+
 class MalformedBody(DuettoError):  # noqa: N818
     """No multipart body, or a broken one."""
 
     status = 400
     code = "malformed_body"
     title = "The body cannot be parsed"
+
+
+class Unauthorized(DuettoError):  # noqa: N818
+    """No API key came, one that is not known, or the server answers nobody without one from there."""
+
+    status = 401
+    code = "unauthorized"
+    title = "An API key is needed"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields that go with the answer (RFC 6750, section 3)."""
+        return {**super().headers, "WWW-Authenticate": 'Bearer realm="duetto"'}
 
 
 class JobNotFound(DuettoError):  # noqa: N818
@@ -237,6 +266,31 @@ class UnsupportedMedia(DuettoError):  # noqa: N818
     status = 415
     code = "unsupported_media"
     title = "A file of a format that is not taken"
+
+
+class RangeNotSatisfiable(DuettoError):  # noqa: N818
+    """A Range begins behind the end of the file, which has `size` bytes."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    title = "A range outside the file"
+
+    def __init__(self, detail: str, size: int) -> None:
+        super().__init__(detail)
+        self.size = size
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields that go with the answer (RFC 9110, section 15.5.17)."""
+        return {**super().headers, "Content-Range": f"bytes */{self.size}"}
+
+
+class QuotaExceeded(DuettoError):  # noqa: N818
+    """As many jobs of this client wait as the setting allows."""
+
+    status = 429
+    code = "quota_exceeded"
+    title = "Too many jobs of yours wait"
 
 
 class QueueFull(DuettoError):  # noqa: N818

@@ -11,13 +11,21 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app import problems
-from app.api import jobs, page, stems, system
+from app.api import events, jobs, page, stems, submission, system
+from app.api.watch import JobWatch
 from app.broker import connect
+from app.idempotency import IdempotencyKeys
 from app.jobs.store import JobStore
+from app.keys import parse_keyring
 from app.lingering import LingeringClose
 from app.queue import JobQueue
+from app.quota import ClientQuota
+from app.request_id import HEADER as REQUEST_ID_HEADER
+from app.request_id import RequestId
+from app.security_headers import SecurityHeaders
 from app.settings import Settings, get_settings
 from app.storage import LocalStorage
 
@@ -27,9 +35,11 @@ each player.
 
 1. `POST /v1/jobs` with the video answers 202 and the job.
 2. `GET /v1/jobs/{job_id}?wait=60` until its state is `succeeded`, `failed` or `canceled`.
-3. `GET` the job's links: `left`, `right`, `result`.
+   Or `GET /v1/jobs/{job_id}/events` and be told.
+3. `GET` the job's links: `left`, `right`, `result`, or `stems` for all in one zip.
 
-Every error is an RFC 9457 problem with a stable `code`; `GET /v1/problems` lists them.
+Where the server asks for an API key, send it as `Authorization: Bearer KEY`. Every error is an RFC 9457
+problem with a stable `code`; `GET /v1/problems` lists them.
 """
 
 
@@ -43,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises
     ------
     ConfigurationError
-        If no Redis is set.
+        If no Redis is set, or the API keys cannot be read.
     """
     settings = settings or get_settings()
     app = FastAPI(
@@ -52,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=_lifespan,
+        docs_url=None,  # FastAPI's own page comes from elsewhere on the internet; ours is app/page/docs.html
         redoc_url=None,
         # A redirect would make a client send its upload twice.
         redirect_slashes=False,
@@ -61,11 +72,39 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.store = JobStore(app.state.redis)
     app.state.storage = LocalStorage(settings.data_dir)
     app.state.queue = JobQueue(settings)
-    for part in (jobs, stems, system, page):
+    app.state.idempotency = IdempotencyKeys(app.state.redis)
+    app.state.quota = ClientQuota(app.state.redis, settings.max_queued_per_client)
+    app.state.watch = JobWatch(app.state.store)
+    app.state.keyring = parse_keyring(settings.api_keys)
+    for part in (submission, jobs, events, stems, system, page):
         app.include_router(part.router)
     problems.install(app)
+    # The last one added is the outermost.
     app.add_middleware(LingeringClose)
+    _allow_origins(app, settings)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestId)
     return app
+
+
+def _allow_origins(app: FastAPI, settings: Settings) -> None:
+    """Let the web pages of other origins call the API, where the settings name any."""
+    origins = [origin.strip().rstrip("/") for origin in (settings.cors_origins or "").split(",") if origin.strip()]
+    if not origins:
+        return
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST", "DELETE"],
+        allow_headers=[
+            "Authorization", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Prefer", "Range",
+            REQUEST_ID_HEADER,
+        ],
+        expose_headers=[
+            "Content-Disposition", "Content-Range", "ETag", "Location", "Preference-Applied", "Repr-Digest",
+            "Retry-After", REQUEST_ID_HEADER,
+        ],
+    )  # fmt: skip
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-SeparatorName = Literal["auto", "report"]
+SeparatorName = Literal["auto", "nmf", "report"]
 TaggerName = Literal["auto", "densenet161", "efficientnet-lite2"]
 SEPARATORS: Final[tuple[str, ...]] = get_args(SeparatorName)
 TAGGERS: Final[tuple[str, ...]] = get_args(TaggerName)

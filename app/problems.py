@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -19,6 +20,10 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import BrokerUnavailable, DuettoError, InvalidRequest
 from app.queue import RETRY_AFTER_S
+from app.request_id import HEADER as REQUEST_ID_HEADER
+from app.security_headers import SECURITY_HEADERS
+
+_log = logging.getLogger("duetto.api")
 
 MEDIA_TYPE: Final = "application/problem+json"
 PROBLEMS_PATH: Final = "/v1/problems"
@@ -53,6 +58,7 @@ class Problem(BaseModel):
                 "cello, trumpet, flute, xylophone, saxophone, violin",
                 "instance": "/v1/jobs",
                 "code": "unknown_instrument",
+                "request_id": "3f0c6a9e4d5b4f0fa1a0c7a5f0a7e3d1",
             }
         }
     )
@@ -63,6 +69,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What was wrong, what was wanted and what to do.")
     instance: str = Field(description="The path that was asked for.")
     code: str = Field(description="A stable name to branch on.")
+    request_id: str | None = Field(default=None, description="The request's X-Request-Id; the operator's log has it.")
     errors: list[ProblemField] | None = Field(default=None, description="One by one, where there are several.")
 
 
@@ -149,6 +156,9 @@ def _problem(
         "instance": request.url.path,
         "code": code,
     }
+    request_id = getattr(request.state, "request_id", None)
+    if request_id is not None:
+        body["request_id"] = request_id
     if errors:
         body["errors"] = errors
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
@@ -157,9 +167,8 @@ def _problem(
 async def _on_duetto_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, DuettoError):
         raise error
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     errors = [{name: str(text) for name, text in entry.items()} for entry in error.errors]
-    return _problem(request, error.status, error.code, error.title, error.detail, errors=errors, headers=headers)
+    return _problem(request, error.status, error.code, error.title, error.detail, errors=errors, headers=error.headers)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -199,7 +208,11 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def _on_unforeseen(request: Request, error: Exception) -> Response:
-    del error  # it goes to the log, with its traceback; its text may hold paths
+    # The traceback follows in the server's log; its text may hold paths, so the client gets none of it.
+    request_id = getattr(request.state, "request_id", "-")
+    _log.error("request %s failed: %s in %s %s", request_id, type(error).__name__, request.method, request.url.path)
     kind = DuettoError
     detail = "something went wrong that is not your fault; try again, and tell the operator if it stays"
-    return _problem(request, kind.status, kind.code, kind.title, detail)
+    # This answer is made outside of all middleware.
+    headers = {**SECURITY_HEADERS, REQUEST_ID_HEADER: request_id}
+    return _problem(request, kind.status, kind.code, kind.title, detail, headers=headers)

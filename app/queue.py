@@ -6,8 +6,11 @@ builds its Celery app from the same dictionary.
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+
+import redis
 
 from app.broker import CONNECT_TIMEOUT_S, SOCKET_TIMEOUT_S, broker_url
 from app.errors import BrokerUnavailable
@@ -19,9 +22,6 @@ if TYPE_CHECKING:
 QUEUE_NAME: Final = "duetto"
 TASK_NAME: Final = "duetto.separate"
 
-# Beyond these tries of a job whose worker process died, it fails instead of killing another worker.
-WORKER_LOST_RETRIES: Final = 2
-WORKER_LOST_RETRY_DELAY_S: Final = 5
 # On a stop, running jobs have so long to end before they go back to the queue. Most jobs that do not end in
 # this time would not in three times as much either, and whoever pressed Ctrl-C waits.
 SOFT_SHUTDOWN_TIMEOUT_S: Final = 10.0
@@ -53,15 +53,10 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "visibility_timeout": settings.visibility_timeout_s,
         # The job record is ours; Celery's PENDING cannot tell a waiting job from one that never was.
         "task_ignore_result": True,
+        # A message is acknowledged when its task has ended, or its worker process has: who tries again, and
+        # how often, is for worker/reconciler.py to say. Neither `task_reject_on_worker_lost`, which redelivers
+        # a file that kills its worker for ever, nor `task_retry_on_worker_lost`, which counts only its own tries.
         "task_acks_late": True,
-        # Not `task_reject_on_worker_lost`, which redelivers a file that kills its worker for ever.
-        "task_retry_on_worker_lost": True,
-        "task_annotations": {
-            TASK_NAME: {
-                "max_retries": WORKER_LOST_RETRIES,
-                "default_retry_delay": WORKER_LOST_RETRY_DELAY_S,
-            }
-        },
         "task_soft_time_limit": settings.soft_time_limit_s,
         "task_time_limit": settings.hard_time_limit_s,
         "task_default_queue": QUEUE_NAME,
@@ -127,3 +122,26 @@ class JobQueue:
                 "the job queue cannot be reached and the job was not taken; send it again in a moment",
                 retry_after_s=RETRY_AFTER_S,
             ) from error
+
+
+def next_job_id(client: redis.Redis) -> str | None:
+    """Return the id of the job whose message is delivered next; None if no message waits.
+
+    "" if that message is none of ours. Raises `redis.exceptions.RedisError` if Redis cannot be reached.
+    """
+    # Kombu puts messages in on the left and takes them out on the right.
+    raw = client.lindex(QUEUE_NAME, -1)
+    if raw is None:
+        return None
+    try:
+        return str(json.loads(str(raw))["headers"]["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def move_newest_to_front(client: redis.Redis) -> None:
+    """Let the message that was sent last be delivered next.
+
+    Another may be sent between the two steps; then that one jumps the queue and none is lost.
+    """
+    client.lmove(QUEUE_NAME, QUEUE_NAME, "LEFT", "RIGHT")

@@ -9,6 +9,7 @@ These errors are no :class:`app.errors.DuettoError`: those are what *this* side 
     ├── InvalidAnswer       something answers that is no Duetto server
     ├── ProblemError        the server said no: status, code, title, detail
     ├── JobNotSucceeded     waited for a job that failed, was canceled or has expired
+    ├── UnusableKey         an API key that cannot be one
     └── UnusableFile        a local file that cannot be read or written
 """
 
@@ -35,6 +36,10 @@ class InvalidAnswer(ClientError):  # noqa: N818
 
 class UnusableFile(ClientError):  # noqa: N818
     """A local file cannot be read or written."""
+
+
+class UnusableKey(ClientError):  # noqa: N818
+    """The API key cannot be one."""
 
 
 class ProblemError(ClientError):

@@ -58,7 +58,27 @@ class Settings(BaseSettings):
     max_queued: PositiveInt = Field(
         default=10_000, description="Most jobs waiting; beyond it new ones are answered 503."
     )
+    max_queued_per_client: int = Field(
+        default=0,
+        ge=0,
+        description="Most jobs that one API key, or one address without keys, may have waiting; 0: no limit but "
+        "`max_queued`.",
+    )
     max_wait_s: PositiveFloat = Field(default=60.0, description="Longest time that `?wait=` holds a request open.")
+
+    api_keys: str | None = Field(
+        default=None,
+        description="Who may use the API: comma-separated `name:sha256` entries as `duetto key NAME` prints them. "
+        "Unset: no key is asked for, and only this machine is answered.",
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Without `api_keys`, answer other machines too: for where something else decides who gets through.",
+    )
+    cors_origins: str | None = Field(
+        default=None,
+        description="Comma-separated origins whose web pages may call the API, e.g. https://music.example; * is all.",
+    )
 
     tagger: TaggerName = Field(default="auto", description="Picture network for jobs that name none.")
     separator: SeparatorName = Field(default="auto", description="Separator for jobs that name none.")
@@ -69,6 +89,11 @@ class Settings(BaseSettings):
 
     soft_time_limit_s: PositiveInt = Field(
         default=6 * 3600, description="A job is stopped and fails after this many seconds."
+    )
+    job_ttl_s: PositiveFloat = Field(
+        default=7 * 86400.0,
+        description="Seconds after its end that a job keeps its upload and stems; then it is `expired`, and after as "
+        "long again its record goes too.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe line to log."

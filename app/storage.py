@@ -17,6 +17,7 @@ import errno
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -215,6 +216,35 @@ class LocalStorage:
             # Another request deletes it at the same moment.
             return
         shutil.rmtree(grave, ignore_errors=True)
+
+    def job_ids(self) -> Iterator[str]:
+        """Yield the ids of all jobs that have a folder, known to the job store or not."""
+        with suppress(FileNotFoundError):
+            for folder in self._jobs.iterdir():
+                if _ID.fullmatch(folder.name):
+                    yield folder.name
+
+    def last_written(self, job_id: str) -> float:
+        """Return when something in the job's folder was last written, in seconds since the epoch; 0 without one."""
+        newest = 0.0
+        folder = self._job(job_id)
+        for path in (folder, *folder.rglob("*")):
+            # Another process may be removing the folder.
+            with suppress(FileNotFoundError):
+                newest = max(newest, path.stat().st_mtime)
+        return newest
+
+    def clear_trash(self, older_than_s: float) -> None:
+        """Remove what deletions that were cut short have left, if it was last written so many seconds ago."""
+        with suppress(FileNotFoundError):
+            for grave in self._trash.iterdir():
+                with suppress(FileNotFoundError):
+                    if grave.stat().st_mtime > time.time() - older_than_s:
+                        continue
+                    if grave.is_dir():
+                        shutil.rmtree(grave, ignore_errors=True)
+                    else:
+                        grave.unlink()
 
     def check_writable(self) -> None:
         """Return if a file can be written.

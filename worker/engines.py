@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from app.settings import Settings
-from models.bases import BasesBank, load_default_bases
 from models.separators import Separator, get_separator
 from models.taggers import load_tagger
 
@@ -30,22 +29,17 @@ class Engines:
         # The environment variables of OpenMP are read at its import; this is for those it came too late for.
         torch.set_num_threads(settings.threads_per_job)
 
-    @property
-    def bank(self) -> BasesBank:
-        """The bases that ship with Duetto.
+    def separator(self, name: str) -> Separator:
+        """Return the separator of that name; "auto" is the operator's default, then the best.
 
         Raises
         ------
         InvalidBases
-            If the file is missing or damaged.
+            If the bases that ship for it are missing or damaged.
         """
-        return load_default_bases()
-
-    def separator(self, name: str) -> Separator:
-        """Return the separator of that name; "auto" is the operator's default, then the best."""
         wanted = self._settings.separator if name == "auto" else name
         if wanted not in self._separators:
-            self._separators[wanted] = get_separator(wanted, self.bank)
+            self._separators[wanted] = get_separator(wanted)
         return self._separators[wanted]
 
     def tagger(self, name: str) -> NetworkTagger:

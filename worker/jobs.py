@@ -1,7 +1,8 @@
 """One job from the queue: read its record, run the pipeline, publish, write the outcome.
 
 Running a job twice leaves one result: artifacts are published by one rename, the first wins, and a
-job whose artifacts are there is only marked as done.
+job whose artifacts are there is only marked as done. An attempt that has lost its job to another
+(app/jobs/lease.py) stops, and nothing that it says is taken any more.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -21,8 +23,9 @@ from app.jobs.store import JobStore
 from app.settings import Settings
 from app.storage import RESULT, LocalStorage
 from worker.engines import engines_of
-from worker.errors import Canceled, JobGone, WorkerLost
+from worker.errors import Canceled, JobGone
 from worker.failures import public_error
+from worker.heartbeat import Heartbeat, worker_token
 from worker.media.limits import MediaLimits
 from worker.pipeline import run_pipeline
 from worker.source import Source
@@ -30,7 +33,6 @@ from worker.source import Source
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
 REPORT_EVERY_S = 0.25  # between two writes of progress
 LOOK_EVERY_S = 0.25  # between two looks at the cancel flag
 OUTCOME_TRIES = 60  # a second apart: a broker that restarts is back by then
@@ -49,20 +51,18 @@ def run_job(job_id: str, settings: Settings) -> None:
     try:
         store, storage = JobStore(client), LocalStorage(settings.data_dir)
         try:
-            job = _persistently(lambda: store.start(job_id))
+            job = _persistently(lambda: store.start(job_id, worker_token()))
         except (JobNotFound, IllegalTransition) as error:
             logger.info("job %s is not run: %s", job_id, error)
             return
-        if job.attempts > MAX_ATTEMPTS:
-            _persistently(lambda: store.fail(job_id, public_error(WorkerLost())))
-            return
-        _attempt(job, store, storage, settings)
+        with Heartbeat(job_id, job.attempts, settings) as heartbeat:
+            _attempt(job, store, storage, settings, heartbeat)
     finally:
         client.close()
 
 
-def _attempt(job: Job, store: JobStore, storage: LocalStorage, settings: Settings) -> None:
-    watch = _Watch(job.id, store)
+def _attempt(job: Job, store: JobStore, storage: LocalStorage, settings: Settings, heartbeat: Heartbeat) -> None:
+    watch = _Watch(job, store, heartbeat)
     error: JobError | None = None
     try:
         if not _published(storage, job.id):
@@ -76,30 +76,36 @@ def _attempt(job: Job, store: JobStore, storage: LocalStorage, settings: Setting
                     report=watch.report,
                     should_stop=watch.should_stop,
                 )
-                storage.publish(job.id, scratch)
+                _publish(job.id, scratch, storage, heartbeat)
     # MemoryError and whatever a codec or a network raises must not take the worker along.
     except Exception as raised:  # noqa: BLE001
         error = public_error(raised, watch.stage)
         logger.warning("job %s ended in %s: %s", job.id, error.code, raised)
-    _persistently(lambda: _write_outcome(job.id, error, store, storage))
+    _persistently(lambda: _write_outcome(job, error, store, storage))
 
 
-def _write_outcome(job_id: str, error: JobError | None, store: JobStore, storage: LocalStorage) -> None:
+def _publish(job_id: str, scratch: Path, storage: LocalStorage, heartbeat: Heartbeat) -> None:
+    if heartbeat.is_lost:
+        raise Canceled
+    storage.publish(job_id, scratch)
+
+
+def _write_outcome(job: Job, error: JobError | None, store: JobStore, storage: LocalStorage) -> None:
     try:
         if error is None:
-            store.succeed(job_id)
+            store.succeed(job.id, attempt=job.attempts)
         elif error.code in _ENDED_BY_USER:
-            store.cancel(job_id)
+            store.cancel(job.id, attempt=job.attempts)
         else:
-            store.fail(job_id, error)
+            store.fail(job.id, error, attempt=job.attempts)
     except JobNotFound:
         # Deleted while it ran: what was written meanwhile goes too.
-        storage.delete(job_id)
+        storage.delete(job.id)
     except IllegalTransition as illegal:
-        # Another attempt was first; its outcome stands.
-        logger.info("job %s: %s", job_id, illegal)
+        # Another attempt has the job, or was first; its outcome stands.
+        logger.info("job %s: %s", job.id, illegal)
     else:
-        storage.clear_scratch(job_id)
+        storage.clear_scratch(job.id)
 
 
 def _published(storage: LocalStorage, job_id: str) -> bool:
@@ -124,10 +130,12 @@ def _persistently(write: Callable[[], T]) -> T:
 class _Watch:
     """Progress out, cancel flag in, each a few times a second at most; a broker that is away stops neither."""
 
-    def __init__(self, job_id: str, store: JobStore) -> None:
+    def __init__(self, job: Job, store: JobStore, heartbeat: Heartbeat) -> None:
         self.stage: Stage | None = None
-        self._job_id = job_id
+        self._job_id = job.id
+        self._attempt = job.attempts
         self._store = store
+        self._heartbeat = heartbeat
         self._next_report = 0.0
         self._next_look = 0.0
         self._stop = False
@@ -139,11 +147,11 @@ class _Watch:
         self.stage = stage
         self._next_report = now + REPORT_EVERY_S
         try:
-            self._store.progress(self._job_id, stage, fraction)
+            self._store.progress(self._job_id, stage, fraction, attempt=self._attempt)
         except RedisError:
             logger.warning("progress of job %s could not be written", self._job_id)
         except DuettoError:
-            # Deleted, or ended by another attempt: nothing more to do here.
+            # Deleted, or another attempt has it: nothing more to do here.
             self._stop = True
 
     def should_stop(self) -> bool:
@@ -154,4 +162,4 @@ class _Watch:
                 self._stop = self._store.cancel_requested(self._job_id)
             except RedisError:
                 logger.warning("the cancel flag of job %s could not be read", self._job_id)
-        return self._stop
+        return self._stop or self._heartbeat.is_lost

@@ -156,7 +156,7 @@ def run_pipeline(
             "torch": importlib.metadata.version("torch"),
             "tagger": seen.tagger if seen else None,
             "separator": {"name": separator.name, **separator.parameters},
-            "bases": engines.bank.provenance,
+            "bases": separator.provenance,
         },
     }
     (output / RESULT).write_text(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")

@@ -7,20 +7,23 @@ do not survive a fork.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
+from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Task
 from celery.worker.request import Request
+from redis.exceptions import RedisError
 
 from app.broker import connect
-from app.errors import IllegalTransition, JobNotFound
-from app.jobs.record import JobError
-from app.jobs.store import JobStore
-from app.queue import TASK_NAME
+from app.errors import DuettoError
+from app.queue import TASK_NAME, JobQueue
 from app.settings import get_settings
+from app.storage import LocalStorage
 from worker.celery import celery_app
-from worker.errors import JobFailure, TimeLimit, WorkerLost
+from worker.heartbeat import worker_token
+from worker.reconciler import Reconciler
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +35,22 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery publishes no types
         """The hard limit ended the child, because native code did not see the soft one."""
         super().on_timeout(soft, timeout)
         if not soft:
-            _fail(self.id, TimeLimit())
+            _on_behalf(self, Reconciler.time_out)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """The child died, as often as it was tried."""
+        """The child died: the job goes to another at once, without waiting until its heartbeat is missed."""
         outcome = super().on_failure(exc_info, send_failed_event, return_ok)
-        lost = isinstance(exc_info.exception, WorkerLostError) and not isinstance(exc_info.exception, TimeLimitExceeded)
-        retries_left = self._context.retries < (self.task.max_retries or 0)
-        if lost and not retries_left:
-            _fail(self.id, WorkerLost())
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, WorkerLostError) and not isinstance(error, TimeLimitExceeded):
+            _on_behalf(self, Reconciler.worker_lost)
         return outcome
+
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        """This worker is stopping: it ends the child and hands the message back to the queue."""
+        super().cancel(pool, signal, emit_retry)
+        _on_behalf(self, Reconciler.let_go)
 
 
 class JobTask(Task):  # type: ignore[misc]  # as above
@@ -58,12 +67,14 @@ def separate(job_id: str) -> None:
     run_job(job_id, get_settings())
 
 
-def _fail(job_id: str, failure: JobFailure) -> None:
-    client = connect(get_settings())
+def _on_behalf(request: JobRequest, act: Callable[[Reconciler, str, str], object]) -> None:
+    """Do something about the job that a child of this process had. Should the broker be away, the reconciler will."""
+    settings = get_settings()
+    client = connect(settings)
     try:
-        error = JobError(code=failure.code, message=failure.message, retryable=failure.retryable)
-        JobStore(client).fail(job_id, error)
-    except (JobNotFound, IllegalTransition) as outcome:
-        logger.info("job %s: %s", job_id, outcome)
+        reconciler = Reconciler(client, JobQueue(settings), LocalStorage(settings.data_dir))
+        act(reconciler, request.id, worker_token(request.worker_pid))
+    except (RedisError, DuettoError) as error:
+        logger.warning("job %s: left to the reconciler (%s)", request.id, type(error).__name__)
     finally:
         client.close()

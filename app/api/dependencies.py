@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.api.watch import JobWatch
 from app.jobs.store import JobStore
-from app.queue import JobQueue
+from app.quota import ClientQuota
 from app.settings import Settings
 from app.storage import LocalStorage
 
@@ -27,12 +28,18 @@ async def _storage(request: Request) -> LocalStorage:
     return storage
 
 
-async def _queue(request: Request) -> JobQueue:
-    queue: JobQueue = request.app.state.queue
-    return queue
+async def _watch(request: Request) -> JobWatch:
+    watch: JobWatch = request.app.state.watch
+    return watch
+
+
+async def _quota(request: Request) -> ClientQuota:
+    quota: ClientQuota = request.app.state.quota
+    return quota
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 StoreDep = Annotated[JobStore, Depends(_store)]
 StorageDep = Annotated[LocalStorage, Depends(_storage)]
-QueueDep = Annotated[JobQueue, Depends(_queue)]
+WatchDep = Annotated[JobWatch, Depends(_watch)]
+QuotaDep = Annotated[ClientQuota, Depends(_quota)]

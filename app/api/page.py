@@ -1,4 +1,4 @@
-"""The web page at ``/``, with headers that let it run its own script and nothing else."""
+"""The web pages, ``/`` and ``/docs``, with headers that let each run its own script and nothing else."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ _SCRIPT: Final = re.compile(r"<script\b[^>]*>(.*?)</script>", re.DOTALL | re.IGN
 @router.get("/", include_in_schema=False, response_class=HTMLResponse)
 def page() -> HTMLResponse:
     """The page to post a duet and listen to its stems."""
-    html, headers = _load_page()
-    return HTMLResponse(html, headers=headers)
+    return _page("index.html")
+
+
+@router.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+def docs() -> HTMLResponse:
+    """The page that shows openapi.json to people."""
+    return _page("docs.html")
 
 
 def content_security_policy(html: str) -> str:
@@ -35,14 +40,18 @@ def content_security_policy(html: str) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def _load_page() -> tuple[str, dict[str, str]]:
-    html = resources.files("app").joinpath("page/index.html").read_text(encoding="utf-8")
-    return html, {
-        "Content-Security-Policy": content_security_policy(html),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cache-Control": "no-cache",
-    }
+def _page(name: str) -> HTMLResponse:
+    html = _load_page(name)
+    return HTMLResponse(
+        html,
+        headers={
+            "Content-Security-Policy": content_security_policy(html),
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cache-Control": "no-cache",
+        },
+    )
+
+
+@lru_cache(maxsize=2)
+def _load_page(name: str) -> str:
+    return resources.files("app").joinpath("page", name).read_text(encoding="utf-8")

@@ -5,6 +5,8 @@ Memory does not grow with the upload, and a wrong file is refused at its first b
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -63,6 +65,7 @@ class _Part:
     head: bytearray = field(default_factory=bytearray)
     upload: UploadPart | None = None
     file: ReceivedFile | None = None
+    digest: hashlib._Hash | None = None
 
 
 class FormReceiver:
@@ -72,13 +75,20 @@ class FormReceiver:
     job's folder.
     """
 
-    def __init__(self, storage: LocalStorage, job_id: str, content_type: str, max_images: int) -> None:
-        """Begin. Raises `MalformedBody` if `content_type` is not multipart/form-data with a boundary."""
+    def __init__(
+        self, storage: LocalStorage, job_id: str, content_type: str, max_images: int, *, fingerprints: bool = False
+    ) -> None:
+        """Begin. Raises `MalformedBody` if `content_type` is not multipart/form-data with a boundary.
+
+        With `fingerprints`, what comes is hashed on its way, for `fingerprint`.
+        """
         self.fields: dict[str, str] = {}
         self.files: list[ReceivedFile] = []
         self._storage = storage
         self._job_id = job_id
         self._max_images = max_images
+        self._fingerprints = fingerprints
+        self._digests: list[tuple[str, str, str]] = []
         self._counts: Counter[Field] = Counter()
         self._part = _Part()
         self._header = bytearray()
@@ -140,6 +150,11 @@ class FormReceiver:
             if file.format is Format.ZIP:
                 check_zip(self._storage.upload_path(self._job_id, file.key), self._max_images)
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the fields and files that came: the same for the same upload sent again."""
+        fields = sorted((name, value) for name, value in self.fields.items() if value.strip())
+        return hashlib.sha256(json.dumps([fields, self._digests]).encode()).hexdigest()
+
     def discard(self) -> None:
         """Close and drop the file that is being written, if any."""
         if self._part.upload is not None:
@@ -174,6 +189,8 @@ class FormReceiver:
         part = self._part
         if part.upload is not None:
             part.upload.write(data[start:end])
+            if part.digest is not None:
+                part.digest.update(data[start:end])
             return
         part.head += data[start:end]
         if part.name in OPTION_NAMES:
@@ -195,6 +212,8 @@ class FormReceiver:
         if part.upload is not None and part.file is not None:
             part.upload.commit()
             self.files.append(part.file)
+            if part.digest is not None:
+                self._digests.append((part.file.field, part.file.title, part.digest.hexdigest()))
             part.upload = None
 
     def _on_end(self) -> None:
@@ -212,6 +231,8 @@ class FormReceiver:
         part.file = ReceivedFile(kind, key, title, found)
         part.upload = self._storage.upload(self._job_id, key)
         part.upload.write(bytes(part.head))
+        if self._fingerprints:
+            part.digest = hashlib.sha256(part.head)
 
     def _key(self, kind: Field, found: Format) -> str:
         count = self._counts[kind]

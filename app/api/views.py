@@ -36,6 +36,8 @@ JOB_EXAMPLE: Final[JsonDict] = {
         "result": None,
         "left": None,
         "right": None,
+        "stems": None,
+        "events": "/v1/jobs/8f14e45fceea467a9c7f3d0d1f2b6a5e/events",
     },
 }
 
@@ -55,6 +57,8 @@ class Links(BaseModel):
     result: str | None = Field(description="The result document, once succeeded.")
     left: str | None = Field(description="The stem of the player on the left, once succeeded.")
     right: str | None = Field(description="The stem of the player on the right, once succeeded.")
+    stems: str | None = Field(description="Both stems and the result in one zip, once succeeded.")
+    events: str = Field(description="The job's changes as server-sent events.")
 
 
 class JobView(BaseModel):
@@ -116,14 +120,21 @@ def view_job(job: Job, queue_position: int | None, now: float | None = None) -> 
             result=f"{path}/result" if succeeded else None,
             left=f"{path}/stems/left.wav" if succeeded else None,
             right=f"{path}/stems/right.wav" if succeeded else None,
+            stems=f"{path}/stems.zip" if succeeded else None,
+            events=f"{path}/events",
         ),
     )
 
 
-def entity_tag(job: Job, queue_position: int | None) -> str:
-    """Return the weak ETag of the job's view: it changes with the record and with the place in the queue."""
+def event_id(job: Job, queue_position: int | None) -> str:
+    """Return a name for the job's view as it is: it changes with the record and with the place in the queue."""
     place = queue_position if job.state is JobState.QUEUED else None
-    return f'W/"{job.version}"' if place is None else f'W/"{job.version}-{place}"'
+    return str(job.version) if place is None else f"{job.version}-{place}"
+
+
+def entity_tag(job: Job, queue_position: int | None) -> str:
+    """Return the weak ETag of the job's view."""
+    return f'W/"{event_id(job, queue_position)}"'
 
 
 def _moment(seconds: float | None) -> datetime | None:

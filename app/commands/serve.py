@@ -14,13 +14,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.errors import ConfigurationError
+from app.exposure import check_exposure, is_loopback
+from app.keys import parse_keyring
 from app.settings import Settings
 from app.stack import Stack, backstage, listen, make_server, running_stack, url_of
 
 __all__ = ["HELP", "Stack", "add_arguments", "run", "running_stack", "settings_from"]
 
 HELP = "Start everything on this machine: the web page and API, a worker and a broker. One Ctrl-C stops it."
-LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         With nothing left running.
     """
     settings = settings_from(args)
+    check_exposure(settings)
+    parse_keyring(settings.api_keys)  # a mistake in it is told before anything starts
     with _signals_as_interrupt(), contextlib.closing(listen(settings.host, settings.port)) as listener:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         # Outside `backstage`: a Ctrl-C during start-up, or a second one while stopping, must not skip its cleanup.
@@ -107,8 +110,8 @@ def _print_banner(listener: socket.socket, settings: Settings) -> None:
         f"                 Data:      {settings.data_dir}\n"
         f"                 Works on {jobs} at a time. Ctrl-C stops it.\n"
     )
-    if settings.host not in LOOPBACK_HOSTS:
-        _say(f"  Note: everyone who can reach {settings.host}:{settings.port} can use it.\n")
+    if not is_loopback(settings.host) and not settings.api_keys:
+        _say(f"  Note: everyone who can reach {settings.host}:{settings.port} can use it and see all jobs.\n")
 
 
 def _say(text: str) -> None:

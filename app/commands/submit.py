@@ -7,7 +7,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from app.client import DEFAULT_URL, ClientError, DuettoClient, RemoteJob, UnusableFile
+from app.client import DEFAULT_URL, KEY_VARIABLE, ClientError, DuettoClient, RemoteJob, UnusableFile
 from app.console import SIDES, ProgressDisplay, print_summary
 
 HELP = "Send a duet video to a Duetto server, watch its progress and download the two stems."
@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("video", type=Path, metavar="VIDEO", help="the duet: mp4, mov, webm, mkv or avi")
     parser.add_argument("--server", default=DEFAULT_URL, metavar="URL", help="default: %(default)s")
+    parser.add_argument(
+        "--key", metavar="KEY", help=f"API key, where the server asks for one (default: {KEY_VARIABLE})"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="where the stems go (default: VIDEO's name, here)"
     )
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     output: Path = args.output or Path(args.video.stem)
     if output.exists() and not output.is_dir():
         raise UnusableFile(f"{output} is a file; choose a folder for the stems with -o")
-    with DuettoClient(args.server) as client:
+    with DuettoClient(args.server, api_key=args.key) as client:
         with ProgressDisplay() as display:
             job = client.submit(
                 args.video,

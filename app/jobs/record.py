@@ -55,11 +55,13 @@ class Job(BaseModel):
     created_at: float
     options: JobOptions
     input: JobInput
+    owner: str | None = None  # the name of the API key it was posted with
     version: int = 1
     stage: Stage | None = None
     progress: float = Field(default=0.0, ge=0.0, le=1.0)
     started_at: float | None = None
     finished_at: float | None = None
+    expired_at: float | None = None
     attempts: int = 0
     cancel_requested: bool = False
     error: JobError | None = None

@@ -1,9 +1,15 @@
 """The store's writes in Lua: each runs inside Redis as one step, so two writers cannot interleave.
 
 Keys: ``KEYS[1]`` the job's hash, ``KEYS[2]`` the index of all jobs; the index of one state is
-``KEYS[2] .. ':' .. state``. Every script answers ``{word, hash}``: the word is ``ok``, ``missing`` or
-``illegal``, the hash is the job's after the write (flat name, value, name, value ...).
+``KEYS[2] .. ':' .. state``, that of one owner ``KEYS[2] .. ':of:' .. owner``. Every script answers
+``{word, hash}``: the word is ``ok``, ``missing`` or ``illegal``, the hash is the job's after the write (flat
+name, value, name, value ...).
 """
+
+# The lease of the running attempt (app/jobs/lease.py) is three fields of the hash: `heartbeat_at`, by Redis's own
+# clock, so that the machines need not agree on the time (absent: nobody has the job); `worker`, who that is;
+# `resent_at`, when the job was sent to the queue again because its message or its worker had vanished.
+# Two more words of an answer: `held`, an attempt has the job; `lost`, not the attempt that speaks.
 
 from __future__ import annotations
 
@@ -13,6 +19,13 @@ _ANSWERS: Final = """
 local function answer(word) return {word, redis.call('HGETALL', KEYS[1])} end
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'missing', {}} end
+local function fenced(attempt)
+  return attempt ~= '' and redis.call('HGET', KEYS[1], 'attempts') ~= attempt
+end
+local function clock()
+  local now = redis.call('TIME')
+  return now[1] .. '.' .. string.format('%06d', now[2])
+end
 """
 
 # ARGV: id, created_at, then the hash's names and values.
@@ -22,22 +35,78 @@ redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 local state = redis.call('HGET', KEYS[1], 'state')
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 redis.call('ZADD', KEYS[2] .. ':' .. state, ARGV[2], ARGV[1])
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if owner then redis.call('ZADD', KEYS[2] .. ':of:' .. owner, ARGV[2], ARGV[1]) end
 return {'ok', redis.call('HGETALL', KEYS[1])}
 """
 
-# ARGV: id, the new state, the states it may come from (comma before and after each), whether this is
-# a new attempt ('1' or ''), then names and values to set.
+# ARGV: id, the new state, the states it may come from (comma before and after each), the attempt that
+# speaks ('': anyone), then names and values to set.
 TRANSITION: Final = (
     _ANSWERS
     + """
 if not string.find(ARGV[3], ',' .. state .. ',', 1, true) then return answer('illegal') end
+if fenced(ARGV[4]) then return answer('lost') end
 local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[2] .. ':' .. state, ARGV[1])
 redis.call('ZADD', KEYS[2] .. ':' .. ARGV[2], score, ARGV[1])
 redis.call('HSET', KEYS[1], 'state', ARGV[2], unpack(ARGV, 5))
-redis.call('HDEL', KEYS[1], 'stage')
-if ARGV[4] == '1' then redis.call('HINCRBY', KEYS[1], 'attempts', 1) end
+redis.call('HDEL', KEYS[1], 'stage', 'heartbeat_at', 'worker', 'resent_at')
 redis.call('HINCRBY', KEYS[1], 'version', 1)
+return answer('ok')
+"""
+)
+
+# ARGV: id, the time, the worker, the most attempts. Only a queued job, or a running one whose attempt was
+# declared lost (its heartbeat removed): a message that comes twice must not start a job twice.
+START: Final = (
+    _ANSWERS
+    + """
+if state ~= 'queued' and state ~= 'running' then return answer('illegal') end
+if redis.call('HEXISTS', KEYS[1], 'heartbeat_at') == 1 then return answer('held') end
+if tonumber(redis.call('HGET', KEYS[1], 'attempts')) >= tonumber(ARGV[4]) then return answer('held') end
+local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[2] .. ':' .. state, ARGV[1])
+redis.call('ZADD', KEYS[2] .. ':running', score, ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'running', 'started_at', ARGV[2], 'progress', '0.0',
+  'worker', ARGV[3], 'heartbeat_at', clock())
+redis.call('HDEL', KEYS[1], 'stage', 'resent_at')
+redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('HINCRBY', KEYS[1], 'version', 1)
+return answer('ok')
+"""
+)
+
+# ARGV: id, the attempt. Not a change that anyone sees, so `version` stays.
+BEAT: Final = (
+    _ANSWERS
+    + """
+if state ~= 'running' then return answer('illegal') end
+if fenced(ARGV[2]) or redis.call('HEXISTS', KEYS[1], 'heartbeat_at') == 0 then return answer('lost') end
+redis.call('HSET', KEYS[1], 'heartbeat_at', clock())
+return answer('ok')
+"""
+)
+
+# ARGV: id, the attempt, the heartbeat it was last seen with ('': any). Takes the job away from its attempt.
+RELEASE: Final = (
+    _ANSWERS
+    + """
+if state ~= 'running' then return answer('illegal') end
+local beat = redis.call('HGET', KEYS[1], 'heartbeat_at')
+if fenced(ARGV[2]) or not beat or (ARGV[3] ~= '' and ARGV[3] ~= beat) then return answer('lost') end
+redis.call('HDEL', KEYS[1], 'heartbeat_at', 'worker', 'resent_at')
+return answer('ok')
+"""
+)
+
+# ARGV: id. Noted before the message is sent: a sender that dies in between leaves a job that is sent later.
+NOTE_RESENT: Final = (
+    _ANSWERS
+    + """
+if state ~= 'queued' and state ~= 'running' then return answer('illegal') end
+if redis.call('HEXISTS', KEYS[1], 'heartbeat_at') == 1 then return answer('held') end
+redis.call('HSET', KEYS[1], 'resent_at', clock())
 return answer('ok')
 """
 )
@@ -63,12 +132,14 @@ return answer('ok')
 """
 )
 
-# ARGV: id, the fraction, the stage, all stages in order (comma before and after each).
+# ARGV: id, the fraction, the stage, all stages in order (comma before and after each), the attempt that
+# speaks ('': anyone).
 # Only what moves forward is written, so a late or repeated report changes nothing.
 PROGRESS: Final = (
     _ANSWERS
     + """
 if state ~= 'running' then return answer('illegal') end
+if fenced(ARGV[5]) then return answer('lost') end
 local old_stage = redis.call('HGET', KEYS[1], 'stage')
 local old_place = old_stage and string.find(ARGV[4], ',' .. old_stage .. ',', 1, true) or 0
 local moved = false
@@ -91,6 +162,8 @@ DELETE: Final = (
     + """
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[2] .. ':' .. state, ARGV[1])
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if owner then redis.call('ZREM', KEYS[2] .. ':of:' .. owner, ARGV[1]) end
 redis.call('DEL', KEYS[1])
 return {'ok', {}}
 """

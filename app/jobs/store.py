@@ -6,6 +6,7 @@ key                            type    holds
 ``duetto:job:{id}``            hash    the record's fields; options, input and error as JSON
 ``duetto:jobs``                zset    every job, scored by its time of creation
 ``duetto:jobs:{state}``        zset    the jobs in that state, scored the same
+``duetto:jobs:of:{owner}``     zset    the jobs of one API key, scored the same
 =============================  ======  =====================================================
 
 Every write is one Lua script (app/jobs/scripts.py): it looks at the state, follows an arrow of
@@ -20,7 +21,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -28,6 +29,7 @@ import redis
 
 from app.errors import IllegalTransition, InvalidCursor, JobNotFound
 from app.jobs import scripts
+from app.jobs.lease import MAX_ATTEMPTS
 from app.jobs.record import Job, JobError
 from app.jobs.states import ARROWS, JobState, Stage
 
@@ -67,6 +69,7 @@ class JobStore:
         self._clock = clock
         self._create = client.register_script(scripts.CREATE)
         self._transition = client.register_script(scripts.TRANSITION)
+        self._start = client.register_script(scripts.START)
         self._request_cancel = client.register_script(scripts.REQUEST_CANCEL)
         self._progress = client.register_script(scripts.PROGRESS)
         self._delete = client.register_script(scripts.DELETE)
@@ -100,11 +103,25 @@ class JobStore:
         """
         record = cast("dict[str, str]", self._redis.hgetall(_key(job_id)))
         if not record:
-            raise _not_found()
+            raise job_not_found()
         return _from_hash(record)
 
-    def list(self, limit: int = 20, cursor: str | None = None, state: JobState | None = None) -> JobPage:
+    def look(self, job_ids: Sequence[str]) -> Sequence[tuple[Job, int | None] | None]:
+        """Return each job with its place among those waiting, in one round trip; None for one that is not there."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hgetall(_key(job_id))
+            pipeline.zrank(f"{_INDEX}:{JobState.QUEUED}", job_id)
+        answers = pipeline.execute()
+        pairs = zip(cast("list[dict[str, str]]", answers[::2]), cast("list[int | None]", answers[1::2]), strict=True)
+        return [(_from_hash(record), place) if record else None for record, place in pairs]
+
+    def list(
+        self, limit: int = 20, cursor: str | None = None, state: JobState | None = None, owner: str | None = None
+    ) -> JobPage:
         """Return up to `limit` jobs, newest first, from `cursor` (a page's `next_cursor`) on.
+
+        With `state`, only those in it; with `owner`, only that API key's.
 
         Raises
         ------
@@ -115,7 +132,23 @@ class JobStore:
         """
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
-        index = _INDEX if state is None else f"{_INDEX}:{state}"
+        if owner is None:
+            return self._page(_INDEX if state is None else f"{_INDEX}:{state}", limit, cursor)
+        # There is no index by owner and state: the owner's pages are read until enough of them match.
+        found: list[Job] = []
+        while True:
+            page = self._page(f"{_INDEX}:of:{owner}", limit, cursor)
+            for job in page.jobs:
+                if state is None or job.state is state:
+                    found.append(job)
+                if len(found) == limit:
+                    is_last = job is page.jobs[-1] and page.next_cursor is None
+                    return JobPage(tuple(found), None if is_last else _make_cursor(job.id, job.created_at))
+            if page.next_cursor is None:
+                return JobPage(tuple(found), None)
+            cursor = page.next_cursor
+
+    def _page(self, index: str, limit: int, cursor: str | None) -> JobPage:
         found: list[tuple[str, float]] = []
         newest = "+inf"
         if cursor is not None:
@@ -138,23 +171,25 @@ class JobStore:
         jobs = tuple(_from_hash(record) for record in records if record)
         return JobPage(jobs, _make_cursor(*page[-1]) if len(found) > limit else None)
 
-    def start(self, job_id: str) -> Job:
-        """Begin an attempt: queued to running, or running again after a worker was lost.
+    def start(self, job_id: str, worker: str = "") -> Job:
+        """Begin an attempt: queued to running, or running again after the last attempt was declared lost.
 
-        `started_at` and `progress` are of the attempt; `attempts` counts them.
+        `started_at` and `progress` are of the attempt; `attempts` counts them, and is the number by which
+        an attempt speaks for the job from here on. `worker` says who runs it (`app.jobs.lease`).
 
         Raises
         ------
         JobNotFound
             If the job was deleted.
         IllegalTransition
-            If the job is final (canceled while it waited, or done by another worker).
+            If the job is final (canceled while it waited, or done by another worker), if an attempt has it
+            that is not known to be lost, or if it has had `MAX_ATTEMPTS`.
         """
-        fields = {"started_at": repr(self._clock()), "progress": "0.0"}
-        sources = sources_of(JobState.RUNNING) | {JobState.RUNNING}
-        return self._move(job_id, JobState.RUNNING, fields, sources, new_attempt=True)
+        word, record = self._run(self._start, job_id, [repr(self._clock()), worker, str(MAX_ATTEMPTS)])
+        _check(word, record, "start")
+        return _from_hash(record)
 
-    def progress(self, job_id: str, stage: Stage, fraction: float) -> None:
+    def progress(self, job_id: str, stage: Stage, fraction: float, *, attempt: int | None = None) -> None:
         """Report how far the running attempt is; what would move backwards is ignored.
 
         Parameters
@@ -162,39 +197,44 @@ class JobStore:
         job_id : the job
         stage : what it is doing
         fraction : how much of the whole job is done, 0 to 1
+        attempt : which attempt says so; None: whichever runs
 
         Raises
         ------
         JobNotFound
             If the job was deleted.
         IllegalTransition
-            If the job is not running.
+            If the job is not running, or not by this attempt.
         ValueError
             If `fraction` is not within 0 to 1.
         """
         if not (math.isfinite(fraction) and 0.0 <= fraction <= 1.0):
             raise ValueError(f"progress is a fraction from 0 to 1, not {fraction}")
-        word, record = self._run(self._progress, job_id, [repr(float(fraction)), Stage(stage).value, _STAGES])
+        arguments = [repr(float(fraction)), Stage(stage).value, _STAGES, _fence(attempt)]
+        word, record = self._run(self._progress, job_id, arguments)
         _check(word, record, "report progress of")
 
-    def succeed(self, job_id: str) -> Job:
+    # The ways to end take the attempt that speaks: one that has lost its job to another is refused.
+    # Without a number, the caller speaks for the job itself.
+
+    def succeed(self, job_id: str, *, attempt: int | None = None) -> Job:
         """Running to succeeded. Raises `JobNotFound` or `IllegalTransition`."""
-        return self._finish(job_id, JobState.SUCCEEDED, {"progress": "1.0"})
+        return self._finish(job_id, JobState.SUCCEEDED, {"progress": "1.0"}, attempt)
 
-    def fail(self, job_id: str, error: JobError) -> Job:
+    def fail(self, job_id: str, error: JobError, *, attempt: int | None = None) -> Job:
         """Queued or running to failed, for the reason given. Raises `JobNotFound` or `IllegalTransition`."""
-        return self._finish(job_id, JobState.FAILED, {"error": error.model_dump_json()})
+        return self._finish(job_id, JobState.FAILED, {"error": error.model_dump_json()}, attempt)
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str, *, attempt: int | None = None) -> Job:
         """Queued or running to canceled: what a worker calls when it has stopped.
 
         Raises `JobNotFound` or `IllegalTransition`.
         """
-        return self._finish(job_id, JobState.CANCELED, {})
+        return self._finish(job_id, JobState.CANCELED, {}, attempt)
 
     def expire(self, job_id: str) -> Job:
-        """Final to expired, once the artifacts are gone. Raises `JobNotFound` or `IllegalTransition`."""
-        return self._move(job_id, JobState.EXPIRED, {}, sources_of(JobState.EXPIRED))
+        """Final to expired: its artifacts are no longer to be had. Raises `JobNotFound` or `IllegalTransition`."""
+        return self._move(job_id, JobState.EXPIRED, {"expired_at": repr(self._clock())}, None)
 
     def request_cancel(self, job_id: str) -> Job:
         """Ask for an end: a queued job is canceled at once, a running one by its worker, soon.
@@ -243,34 +283,28 @@ class JobStore:
         """Return how many jobs wait."""
         return self._redis.zcard(f"{_INDEX}:{JobState.QUEUED}")
 
-    def queued_before(self, moment: float) -> Sequence[str]:
-        """Return the ids of jobs created before `moment` (seconds since the epoch) that still wait.
+    def created_before(self, moment: float, state: JobState) -> Sequence[str]:
+        """Return the ids of jobs in `state` created before `moment` (seconds since the epoch), oldest first."""
+        return cast("list[str]", self._redis.zrangebyscore(f"{_INDEX}:{state}", "-inf", f"({moment!r}"))
 
-        For a reconciler: their message may have been lost with a killed worker. Oldest first.
-        """
-        index = f"{_INDEX}:{JobState.QUEUED}"
-        return cast("list[str]", self._redis.zrangebyscore(index, "-inf", f"({moment!r}"))
+    def states(self, job_ids: Sequence[str]) -> Sequence[JobState | None]:
+        """Return the state of each job, in one round trip; None for one that is not there."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hget(_key(job_id), "state")
+        return [None if state is None else JobState(state) for state in cast("list[str | None]", pipeline.execute())]
 
     def ping(self) -> None:
         """Return if Redis answers; raise `redis.exceptions.RedisError` if not."""
         self._redis.ping()
 
-    def _finish(self, job_id: str, target: JobState, fields: Mapping[str, str]) -> Job:
-        return self._move(job_id, target, {"finished_at": repr(self._clock()), **fields}, sources_of(target))
+    def _finish(self, job_id: str, target: JobState, fields: Mapping[str, str], attempt: int | None) -> Job:
+        return self._move(job_id, target, {"finished_at": repr(self._clock()), **fields}, attempt)
 
-    def _move(
-        self,
-        job_id: str,
-        target: JobState,
-        fields: Mapping[str, str],
-        sources: Iterable[JobState],
-        *,
-        new_attempt: bool = False,
-    ) -> Job:
+    def _move(self, job_id: str, target: JobState, fields: Mapping[str, str], attempt: int | None) -> Job:
         flat = [item for pair in fields.items() for item in pair]
-        allowed = f",{','.join(sources)},"
-        arguments = [target.value, allowed, "1" if new_attempt else "", *flat]
-        word, record = self._run(self._transition, job_id, arguments)
+        allowed = f",{','.join(sources_of(target))},"
+        word, record = self._run(self._transition, job_id, [target.value, allowed, _fence(attempt), *flat])
         _check(word, record, _VERBS[target])
         return _from_hash(record)
 
@@ -280,7 +314,6 @@ class JobStore:
 
 
 _VERBS: Final = {
-    JobState.RUNNING: "start",
     JobState.SUCCEEDED: "complete",
     JobState.FAILED: "fail",
     JobState.CANCELED: "cancel",
@@ -288,11 +321,16 @@ _VERBS: Final = {
 }
 
 
+def _fence(attempt: int | None) -> str:
+    return "" if attempt is None else str(attempt)
+
+
 def _key(job_id: str) -> str:
     return f"duetto:job:{job_id}"
 
 
-def _not_found() -> JobNotFound:
+def job_not_found() -> JobNotFound:
+    """Return the error for an id that no job has, or none that the caller may know of."""
     return JobNotFound(
         "no job has this id: it was never made, or it has been deleted; GET /v1/jobs lists those there are"
     )
@@ -300,7 +338,11 @@ def _not_found() -> JobNotFound:
 
 def _check(word: str, record: Mapping[str, str], verb: str) -> None:
     if word == "missing":
-        raise _not_found()
+        raise job_not_found()
+    if word == "held":
+        raise IllegalTransition(f"cannot {verb} the job: an attempt has it that is not known to be lost")
+    if word == "lost":
+        raise IllegalTransition(f"cannot {verb} the job: this attempt has lost it to another")
     if word == "illegal":
         raise IllegalTransition(f"cannot {verb} a job that is {record['state']}; GET it to see how it stands")
 

@@ -33,6 +33,7 @@ def test_everything_that_runs_is_inside_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
     wanted = {
         "app/page/index.html",
+        "models/weights/nmf-bases.safetensors",
         "models/weights/report-bases.safetensors",
         "models/weights/miml.safetensors",
         "worker/example/duet.mp4",

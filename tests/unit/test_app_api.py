@@ -71,6 +71,8 @@ def test_posting_a_video(client: httpx.Client, redis_client: redis.Redis, storag
             "result": None,
             "left": None,
             "right": None,
+            "stems": None,
+            "events": f"/v1/jobs/{job['id']}/events",
         },
     }
     assert storage.upload_path(job["id"], "video.mp4").read_bytes() == MP4

@@ -76,7 +76,7 @@ POSTS: dict[str, tuple[Any, dict[str, str], int, str, str]] = {
     "text as audio": ({"audio": ("a.wav", TEXT)}, {}, 415, "unsupported_media", "wav, flac, mp3, ogg"),
     "unknown instrument": (VIDEO, {"left": "piano"}, 422, "unknown_instrument", "'piano'"),
     "same name twice": (VIDEO, {"left": "violin", "right": "Violin"}, 422, "same_instrument", "violin"),
-    "unknown separator": (VIDEO, {"separator": "magic"}, 422, "unknown_option", "auto, report"),
+    "unknown separator": (VIDEO, {"separator": "magic"}, 422, "unknown_option", "is one of auto, "),
     "unknown tagger": (VIDEO, {"tagger": "magic"}, 422, "unknown_option", "densenet161"),
     "unknown field": (VIDEO, {"lefft": "violin"}, 422, "unknown_field", "left, right"),
     "endless option": (VIDEO, {"left": "v" * 100_000}, 422, "unknown_field", "too long"),

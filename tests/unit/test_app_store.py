@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.errors import IllegalTransition, InvalidCursor, JobNotFound
+from app.jobs.lease import MAX_ATTEMPTS, Leases
 from app.jobs.record import Job, JobError, JobInput, JobOptions
 from app.jobs.states import ARROWS, JobState, Stage
 from app.jobs.store import JobStore
@@ -63,9 +64,10 @@ def test_a_failure_keeps_its_reason(store: JobStore, job: Job) -> None:
     assert store.fail(job.id, ERROR).error == ERROR
 
 
-def test_a_second_attempt_begins_anew(store: JobStore, job: Job) -> None:
+def test_a_second_attempt_begins_anew(store: JobStore, job: Job, redis_client: redis.Redis) -> None:
     store.start(job.id)
     store.progress(job.id, Stage.SEPARATE, 0.8)
+    assert Leases(redis_client).release(job.id, 1)
     again = store.start(job.id)
     assert (again.state, again.attempts, again.progress, again.stage) == ("running", 2, 0.0, None)
 
@@ -205,7 +207,7 @@ def test_queue_positions_follow_the_order_of_creation(store: JobStore) -> None:
     store.start(jobs[0].id)
     assert store.queue_positions([job.id for job in jobs]) == [None, 0, 1]
     assert store.queued_count() == 2
-    assert store.queued_before(1001.5) == [jobs[1].id]
+    assert store.created_before(1001.5, JobState.QUEUED) == [jobs[1].id]
 
 
 def test_of_two_workers_that_finish_one_wins(store: JobStore, job: Job) -> None:
@@ -230,22 +232,38 @@ def test_of_two_workers_that_finish_one_wins(store: JobStore, job: Job) -> None:
 
 
 EVENTS = st.lists(
-    st.sampled_from(["start", "progress", "succeed", "fail", "request_cancel", "cancel", "expire"]), max_size=12
+    st.sampled_from(
+        ["start", "start", "beat", "release", "progress", "succeed", "fail", "request_cancel", "cancel", "expire"]
+    ),
+    max_size=16,
 )
+# Whose voice an event is: the present attempt's, the one before it, or nobody's in particular.
+VOICES = st.lists(st.sampled_from(["present", "former", "anyone"]), min_size=16, max_size=16)
 
 
-@given(events=EVENTS, fractions=st.lists(st.floats(0, 1), min_size=12, max_size=12))
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_order_of_events_follows_the_arrows(store: JobStore, events: list[str], fractions: list[float]) -> None:
+@given(events=EVENTS, voices=VOICES, fractions=st.lists(st.floats(0, 1), min_size=16, max_size=16))
+@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_of_events_follows_the_arrows(
+    store: JobStore, redis_client: redis.Redis, events: list[str], voices: list[str], fractions: list[float]
+) -> None:
     job = new_job()
     store.create(job)
+    leases = Leases(redis_client)
+    attempt: int | None = None
+
+    def said(taken: bool) -> None:
+        if not taken:
+            raise IllegalTransition("not taken")
+
     calls: dict[str, Callable[[float], object]] = {
+        "beat": lambda _: said(leases.beat(job.id, attempt or 0)),
+        "release": lambda _: said(leases.release(job.id, attempt or 0)),
         "start": lambda _: store.start(job.id),
-        "progress": lambda fraction: store.progress(job.id, Stage.SEPARATE, fraction),
-        "succeed": lambda _: store.succeed(job.id),
-        "fail": lambda _: store.fail(job.id, ERROR),
+        "progress": lambda fraction: store.progress(job.id, Stage.SEPARATE, fraction, attempt=attempt),
+        "succeed": lambda _: store.succeed(job.id, attempt=attempt),
+        "fail": lambda _: store.fail(job.id, ERROR, attempt=attempt),
         "request_cancel": lambda _: store.request_cancel(job.id),
-        "cancel": lambda _: store.cancel(job.id),
+        "cancel": lambda _: store.cancel(job.id, attempt=attempt),
         "expire": lambda _: store.expire(job.id),
     }
     targets = {
@@ -255,7 +273,10 @@ def test_any_order_of_events_follows_the_arrows(store: JobStore, events: list[st
         "expire": JobState.EXPIRED,
     }
     before = job
-    for event, fraction in zip(events, fractions, strict=False):
+    held = False
+    for event, voice, fraction in zip(events, voices, fractions, strict=False):
+        attempt = {"present": before.attempts, "former": before.attempts - 1, "anyone": None}[voice]
+        is_fenced = attempt not in {None, before.attempts}
         try:
             calls[event](fraction)
             refused = False
@@ -268,13 +289,24 @@ def test_any_order_of_events_follows_the_arrows(store: JobStore, events: list[st
             assert after.state in ARROWS[before.state]
             assert after.version == before.version + 1
         else:
-            assert event in {"start", "progress", "request_cancel"}
+            assert event in {"start", "beat", "release", "progress", "request_cancel"}
             assert event == "start" or after.progress >= before.progress
         if event in targets:
-            assert refused == (targets[event] not in ARROWS[before.state])
-        if event == "start":
-            assert refused == (before.state not in {JobState.QUEUED, JobState.RUNNING})
+            assert refused == (targets[event] not in ARROWS[before.state] or (is_fenced and event != "expire"))
+        elif event == "start":
+            is_startable = before.state is JobState.QUEUED or (before.state is JobState.RUNNING and not held)
+            assert refused == (not is_startable or before.attempts == MAX_ATTEMPTS)
             assert after.attempts == before.attempts + (not refused)
+        elif event in {"beat", "release"}:
+            assert refused == (attempt != before.attempts or not held), "only who has the job"
+        elif event == "progress":
+            assert refused == (is_fenced or before.state is not JobState.RUNNING)
+        if event == "start" and not refused:
+            held = True
+        elif (event == "release" and not refused) or after.state is not JobState.RUNNING:
+            held = False
+        assert redis_client.hexists(f"duetto:job:{job.id}", "heartbeat_at") == held
+        assert redis_client.hexists(f"duetto:job:{job.id}", "worker") == held
         assert after.version >= before.version
         assert (after.finished_at is not None) == after.state.is_final
         assert [found.id for found in store.list(limit=100, state=after.state).jobs].count(job.id) == 1

@@ -17,6 +17,7 @@ from app.jobs.states import Stage
 from app.settings import Settings
 from models.errors import Stopped
 from models.instruments import NAMES
+from models.separators import BEST
 from tests.media import Video, image_bytes, png_bomb, write_media, write_wav, write_zip
 from tests.unit.signals import harmonic, noise
 from worker.engines import Engines
@@ -54,7 +55,7 @@ def test_the_example_is_labelled_by_looking_and_split_by_listening(engines: Engi
     assert [result["labels"][side]["instrument"] for side in ("left", "right")] == ["trumpet", "acoustic_guitar"]
     assert {result["labels"][side]["source"] for side in ("left", "right")} == {"tagger"}
     assert result["tagger"] == "efficientnet-lite2"
-    assert result["separator"] == "report"
+    assert result["separator"] == BEST
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8")) == result
     rows = result["probabilities"]
     assert rows["instruments"] == list(NAMES)

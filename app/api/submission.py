@@ -1,0 +1,293 @@
+"""``POST /v1/jobs``: take an upload, once, and queue it."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import anyio
+import redis
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, Request, Response, status
+
+from app.api.access import AccessDep, Caller, CallerDep
+from app.api.dependencies import WatchDep
+from app.api.form import REQUEST_BODY, parse_input, parse_options
+from app.api.receiver import FormReceiver, read_body
+from app.api.views import JobView, job_path, view_job
+from app.api.watch import Look
+from app.errors import (
+    BodyTooLarge,
+    BrokerUnavailable,
+    ConflictingInput,
+    CorruptZip,
+    EmptyFile,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    JobNotFound,
+    MalformedBody,
+    MissingInput,
+    NotAFile,
+    QueueFull,
+    QuotaExceeded,
+    SameInstrument,
+    StorageFull,
+    StorageUnavailable,
+    TooManyImages,
+    Unauthorized,
+    UnknownField,
+    UnknownInstrument,
+    UnknownOption,
+    UnsupportedMedia,
+)
+from app.idempotency import IdempotencyKeys
+from app.jobs.record import Job
+from app.jobs.states import JobState
+from app.jobs.store import JobStore
+from app.problems import problem_responses
+from app.queue import JobQueue
+from app.quota import ClientQuota
+from app.settings import Settings
+from app.storage import LocalStorage
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[AccessDep])
+
+# When to look again after posting, and after a full queue.
+_POLL_AFTER_S: Final = 1
+_QUEUE_FULL_RETRY_S: Final = 30
+# Between claiming an idempotency key and making its job lies one round trip to Redis. A claim without a job for
+# longer is that of a process that died in between, or of a job that has been deleted.
+_CLAIM_GRACE_S: Final = 2.0
+_CLAIM_STEP_S: Final = 0.1
+# RFC 7240, section 4.3, among other preferences.
+_PREFER_WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+_TAKEN: dict[int | str, dict[str, Any]] = {
+    202: {
+        "headers": {
+            "Location": {"description": "The job.", "schema": {"type": "string"}},
+            "Retry-After": {"description": "Seconds until looking makes sense.", "schema": {"type": "integer"}},
+            "Preference-Applied": {"description": "The wait that was granted.", "schema": {"type": "string"}},
+        }
+    }
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What taking a job needs, out of the app's state."""
+
+    settings: Settings
+    store: JobStore
+    storage: LocalStorage
+    queue: JobQueue
+    keys: IdempotencyKeys
+    quota: ClientQuota
+
+
+async def _service(request: Request) -> Service:
+    state = request.app.state
+    return Service(state.settings, state.store, state.storage, state.queue, state.idempotency, state.quota)
+
+
+ServiceDep = Annotated[Service, Depends(_service)]
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Post a duet",
+    response_description="Taken; `Location` is where to look, `Retry-After` when.",
+    openapi_extra={"requestBody": REQUEST_BODY},
+    responses=_TAKEN
+    | problem_responses(
+        Unauthorized,
+        MalformedBody,
+        BodyTooLarge,
+        UnsupportedMedia,
+        InvalidRequest,
+        MissingInput,
+        ConflictingInput,
+        NotAFile,
+        EmptyFile,
+        CorruptZip,
+        TooManyImages,
+        UnknownField,
+        UnknownInstrument,
+        SameInstrument,
+        UnknownOption,
+        IdempotencyKeyReused,
+        QuotaExceeded,
+        QueueFull,
+        BrokerUnavailable,
+        StorageUnavailable,
+        StorageFull,
+    ),
+)
+async def create_job(
+    request: Request,
+    response: Response,
+    caller: CallerDep,
+    service: ServiceDep,
+    watch: WatchDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x21-\x7e]+$",
+            description="A name for this upload, new for each. Sent again within 24 hours with the same fields and "
+            "files, the answer is the job of the first time.",
+        ),
+    ] = None,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N`: answer when the job has ended, at the latest after N seconds.")
+    ] = None,
+) -> JobView:
+    """Take a video of two players, or its pictures and sound, and queue its separation.
+
+    Send exactly one of: `video`; `frames` with `audio`; `audio` with both `left` and `right`. A name
+    given for a side overrides what the picture shows; with one given, the other is found in the picture.
+    """
+    job_id = uuid.uuid4().hex
+    submission = _Submission(service, caller, job_id, idempotency_key)
+    await to_thread.run_sync(submission.begin)
+    try:
+        receiver = FormReceiver(
+            service.storage,
+            job_id,
+            request.headers.get("content-type", ""),
+            service.settings.max_images,
+            fingerprints=idempotency_key is not None,
+        )
+        try:
+            async for block in read_body(request, service.settings.max_upload_bytes):
+                await to_thread.run_sync(receiver.feed, block)
+            job = await to_thread.run_sync(submission.parse, receiver)
+            job = await submission.accept(job, receiver)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(receiver.discard)
+            raise
+    except BaseException:
+        # Shielded: a client that has gone away cancels this handler, and its files must go all the same.
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(submission.undo)
+        raise
+    if job.id != job_id:
+        await to_thread.run_sync(submission.undo)
+    response.headers["Location"] = job_path(job.id)
+    response.headers["Retry-After"] = str(_POLL_AFTER_S)
+    look: Look = (job, None)
+    # The job is taken, whatever happens now: its place must reach the client, or it would send the job again.
+    with suppress(JobNotFound, redis.RedisError):
+        look = await watch.look(job.id)
+        if wait := _PREFER_WAIT.search(prefer or ""):
+            wait_s = min(int(wait[1]), int(service.settings.max_wait_s))
+            response.headers["Preference-Applied"] = f"wait={wait_s}"
+            look = await watch.wait(look, time.monotonic() + wait_s, request.is_disconnected)
+    return view_job(*look)
+
+
+class _Submission:
+    """One upload on its way to being a job. All but `accept` block: call them in a thread."""
+
+    def __init__(self, service: Service, caller: Caller, job_id: str, key: str | None) -> None:
+        self._service = service
+        self._caller = caller
+        self._job_id = job_id
+        self._key = key
+        self._has_room = False
+
+    def begin(self) -> None:
+        """Check that there is room for one more. Raises `QueueFull` or `QuotaExceeded`."""
+        if self._key is not None and self._service.keys.is_known(self._caller.name, self._key):
+            return  # most likely the job is there already, and needs no room
+        self._take_room()
+
+    def _take_room(self) -> None:
+        if self._has_room:
+            return
+        service = self._service
+        limit = service.settings.max_queued
+        if service.store.queued_count() >= limit:
+            raise QueueFull(
+                f"{limit} jobs wait already, as many as this server takes; try again later",
+                retry_after_s=_QUEUE_FULL_RETRY_S,
+            )
+        service.quota.reserve(self._caller.client, self._job_id)
+        self._has_room = True
+
+    def parse(self, receiver: FormReceiver) -> Job:
+        """Return the job that the form describes. Raises `InvalidRequest` or `MalformedBody`."""
+        options = parse_options(receiver.fields, self._service.settings)
+        receiver.finish()
+        job_input = parse_input(receiver.files, options)
+        return Job(
+            id=self._job_id,
+            state=JobState.QUEUED,
+            created_at=time.time(),
+            options=options,
+            input=job_input,
+            owner=self._caller.name,
+        )
+
+    async def accept(self, job: Job, receiver: FormReceiver) -> Job:
+        """Queue the job and return it; or return the one that was made with the same idempotency key before.
+
+        Raises
+        ------
+        IdempotencyKeyReused
+            If that one was made of other fields or files.
+        QueueFull, QuotaExceeded
+            If room was not asked for at the beginning, because the key was known, and there is none.
+        BrokerUnavailable
+            If the job cannot be queued; it is not there then.
+        """
+        if self._key is None:
+            await to_thread.run_sync(self._enqueue, job)
+            return job
+        service, owner, key = self._service, self._caller.name, self._key
+        fingerprint = receiver.fingerprint()
+        waited_s = 0.0
+        while True:
+            holder = await to_thread.run_sync(service.keys.claim, owner, key, job.id, fingerprint)
+            if holder == job.id:
+                try:
+                    await to_thread.run_sync(self._take_room)
+                    await to_thread.run_sync(self._enqueue, job)
+                except BaseException:
+                    with anyio.CancelScope(shield=True):
+                        await to_thread.run_sync(service.keys.release, owner, key, job.id)
+                    raise
+                return job
+            try:
+                return await to_thread.run_sync(service.store.get, holder)
+            except JobNotFound:
+                if waited_s >= _CLAIM_GRACE_S:
+                    await to_thread.run_sync(service.keys.release, owner, key, holder)
+            await anyio.sleep(_CLAIM_STEP_S)
+            waited_s += _CLAIM_STEP_S
+
+    def undo(self) -> None:
+        """Leave nothing of the upload behind."""
+        self._service.storage.delete(self._job_id)
+        # A reservation that stays ends by itself.
+        with suppress(redis.RedisError):
+            self._service.quota.release(self._caller.client, self._job_id)
+
+    def _enqueue(self, job: Job) -> None:
+        service = self._service
+        service.store.create(job)
+        try:
+            service.queue.enqueue(job.id)
+        except BaseException:
+            service.store.delete(job.id)
+            raise
+        # The job is queued, and not to be lost for the sake of its being counted.
+        with suppress(redis.RedisError):
+            service.quota.confirm(self._caller.client, job.id)
