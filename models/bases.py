@@ -22,7 +22,7 @@ from models.stft import HOP, N_FFT, N_FREQ, SAMPLE_RATE
 
 FORMAT = "duetto-bases"
 BASES_PER_CLASS = 400
-DEFAULT_BASES = Path(__file__).parent / "weights" / "report-bases.safetensors"
+WEIGHTS = Path(__file__).parent / "weights"
 _GEOMETRY = {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop": HOP}
 
 
@@ -148,7 +148,13 @@ def load_bases(path: Path) -> BasesBank:
     )
 
 
-@lru_cache(maxsize=1)
-def load_default_bases() -> BasesBank:
-    """Return the bank that ships with Duetto, read once a process."""
-    return load_bases(DEFAULT_BASES)
+@lru_cache(maxsize=2)
+def load_default_bases(separator: str = "nmf") -> BasesBank:
+    """Return the bank that ships with Duetto for a separator, "nmf" or "report", read once a process.
+
+    Raises
+    ------
+    InvalidBases
+        If the file is missing or damaged.
+    """
+    return load_bases(WEIGHTS / f"{separator}-bases.safetensors")

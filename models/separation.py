@@ -17,7 +17,8 @@ from models.errors import Stopped
 from models.masks import extend_mask
 from models.nmf import ShouldStop
 from models.separators.protocol import Separator
-from models.stft import N_FREQ, StreamingISTFT, StreamingSTFT, pooled_magnitude
+from models.stft import StreamingISTFT, StreamingSTFT
+from models.windows import Masked, WindowedMask
 
 Stems = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -60,12 +61,13 @@ def separate_blocks(
     """
     analysis = StreamingSTFT(sample_rate, channels)
     synthesis = StreamingISTFT(sample_rate, channels)
+    windows = WindowedMask(separator, left, right, should_stop)
     pending = _Pending(channels)
 
-    def split(spectrum: NDArray[np.complex64]) -> Stems:
+    def split(masked: Masked) -> Stems:
         if should_stop is not None and should_stop():
             raise Stopped("the separation was stopped")
-        known = separator.mask(pooled_magnitude(spectrum[:, :N_FREQ]), left, right, should_stop)
+        spectrum, known = masked
         estimate = synthesis.push(spectrum * extend_mask(known, spectrum.shape[1]))
         mix = pending.take(estimate.shape[1])
         # The last frames reach beyond the end of the recording.
@@ -76,9 +78,10 @@ def separate_blocks(
         spectra = analysis.push(block)
         pending.put(block)
         for spectrum in spectra:
-            yield split(spectrum)
+            yield from map(split, windows.push(spectrum))
     for spectrum in analysis.flush():
-        yield split(spectrum)
+        yield from map(split, windows.push(spectrum))
+    yield from map(split, windows.flush())
 
 
 def separate(
@@ -95,8 +98,8 @@ def separate(
 
     Examples
     --------
-    >>> from models import load_default_bases, separate, get_separator
-    >>> stems = separate(audio, 44_100, get_separator("auto", load_default_bases()), "violin", "trumpet")
+    >>> from models import get_separator, separate
+    >>> stems = separate(audio, 44_100, get_separator("auto"), "violin", "trumpet")
     """
     stems = (np.empty_like(audio, dtype=np.float32), np.empty_like(audio, dtype=np.float32))
     done = 0

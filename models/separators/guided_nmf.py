@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 from models.bases import BasesBank
 from models.masks import ratio_mask
 from models.nmf import GUIDED_ITERATIONS, ShouldStop, activations
+from models.stft import BLOCK_FRAMES
 
 
 class GuidedNMF:
-    """V ~ [W_left, W_right] [H_left; H_right] with W fixed, then a ratio mask."""
+    """V ~ [W_left, W_right] [H_left; H_right] with W fixed, then a ratio mask.
+
+    Blocks of 5 s stand side by side, as in the report.
+    """
+
+    block_frames = BLOCK_FRAMES
+    overlap_frames = 0
 
     def __init__(
         self, bank: BasesBank, *, name: str = "report", beta: float = 2.0, iterations: int = GUIDED_ITERATIONS
@@ -32,6 +39,11 @@ class GuidedNMF:
             "bases_per_instrument": [columns.shape[1] for columns in self._bank.columns],
             "bases_sha256": self._bank.sha256,
         }
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """See :attr:`models.separators.protocol.Separator.provenance`."""
+        return self._bank.provenance
 
     def mask(
         self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None

@@ -21,10 +21,22 @@ class Separator(Protocol):
     def parameters(self) -> dict[str, Any]:
         """What its result depends on besides the sound, for the result document."""
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What its bases were learnt from and how."""
+
+    @property
+    def block_frames(self) -> int:
+        """Frames between the beginnings of two windows that it is given."""
+
+    @property
+    def overlap_frames(self) -> int:
+        """Frames that a window reaches into the next one, at most `block_frames`."""
+
     def mask(
         self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
     ) -> NDArray[np.float32]:
-        """Return the left player's share of each point of one block.
+        """Return the left player's share of each point of one window.
 
         Parameters
         ----------

@@ -12,7 +12,9 @@ from models.errors import ModelsError
 HELP = "learn bases and the MIML network from solo recordings"
 
 BASES_FILE = "report-bases.safetensors"
+COVERING_FILE = "nmf-bases.safetensors"
 NETWORK_FILE = "miml.safetensors"
+REPORT_FILE = "report.html"
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
@@ -59,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", type=_positive_int, default=400, metavar="N", help="bases per instrument (default: %(default)s)"
     )
+    parser.add_argument(
+        "--keep-covering",
+        type=_positive_int,
+        default=800,
+        metavar="N",
+        help="bases per instrument of the separator nmf, chosen for coverage (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=_not_negative_int, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--jobs",
@@ -79,7 +88,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("weights"),
         metavar="DIR",
-        help=f"where {BASES_FILE} and {NETWORK_FILE} are written (default: ./%(default)s)",
+        help=f"where {BASES_FILE}, {COVERING_FILE} and {NETWORK_FILE} are written (default: ./%(default)s)",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="the report of the run: NAME.html, one file, or NAME.md with its pictures as PNG files beside it "
+        f"(default: {REPORT_FILE} in --out)",
     )
 
 
@@ -99,11 +116,14 @@ def run(args: argparse.Namespace) -> int:
         held_out=args.held_out,
         epochs=args.epochs,
         keep=args.keep,
+        keep_covering=args.keep_covering,
         seed=args.seed,
         jobs=args.jobs,
         cache=args.cache or _default_cache(),
         bases_file=args.out / BASES_FILE,
+        covering_file=args.out / COVERING_FILE,
         network_file=args.out / NETWORK_FILE,
+        report_file=args.report or args.out / REPORT_FILE,
     )
     try:
         train(options, _say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,18 @@ class Accuracy:
     """Train and held-out share by label."""
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One pass over the segments."""
+
+    number: int
+    """From 1."""
+    loss: float
+    """Mean over the segments learnt from, each taken while it was learnt."""
+    held_out: float
+    """Share of the held-out segments classified right after the epoch."""
+
+
 def train_miml(
     W: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -40,6 +52,7 @@ def train_miml(
     checkpoint: Path | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    history: list[Epoch] | None = None,
 ) -> MIML:
     """Train the network on the segments that are not held out.
 
@@ -55,6 +68,9 @@ def train_miml(
         Where the state is kept every five epochs; a run that finds one goes on from it.
     on_epoch : callable, optional
         Given the epoch (from 1) and its mean loss.
+    history : list of Epoch, optional
+        Every epoch is added to it, those of the run that left the checkpoint first. Watching the
+        held-out segments changes nothing in what is learnt.
 
     Returns
     -------
@@ -71,7 +87,8 @@ def train_miml(
         torch.manual_seed(seed)
         network = MIML(n_freq=W.shape[1])
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    first = _resume(checkpoint, network, optimizer, epochs)
+    past: list[Epoch] = [] if history is None else history
+    first = _resume(checkpoint, network, optimizer, epochs, past)
     network.train()
     for epoch in range(first, epochs):
         # A generator of its own for every epoch, so that a resumed run draws what an unbroken one would.
@@ -89,8 +106,10 @@ def train_miml(
             total += float(loss.detach()) * len(batch)
         if on_epoch is not None:
             on_epoch(epoch + 1, total / len(train))
+        if history is not None:
+            history.append(Epoch(epoch + 1, total / len(train), _share_right(network, bases, target, held_out)))
         if checkpoint is not None and ((epoch + 1) % _CHECKPOINT_EPOCHS == 0 or epoch + 1 == epochs):
-            _keep(checkpoint, network, optimizer, epoch + 1)
+            _keep(checkpoint, network, optimizer, epoch + 1, past)
     return network.eval()
 
 
@@ -124,15 +143,29 @@ def measure(X: NDArray[np.float32], labels: NDArray[np.int64], held_out: NDArray
     )
 
 
-def _keep(path: Path, network: MIML, optimizer: torch.optim.Adam, epoch: int) -> None:
+def _share_right(network: MIML, bases: torch.Tensor, target: torch.Tensor, held_out: NDArray[np.bool_]) -> float:
+    """Share of the held-out segments classified right, by the batch norms' running statistics as at inference."""
+    chosen = torch.from_numpy(np.flatnonzero(held_out))
+    right = 0
+    network.eval()
+    with torch.inference_mode():
+        for part in torch.split(chosen, BATCH):
+            _, D = network(bases[part])
+            right += int((D.argmax(dim=1) == target[part]).sum())
+    network.train()
+    return right / max(1, len(chosen))
+
+
+def _keep(path: Path, network: MIML, optimizer: torch.optim.Adam, epoch: int, past: list[Epoch]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save({"epoch": epoch, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, partial)
+    state = {"epoch": epoch, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(state | {"history": [astuple(one) for one in past]}, partial)
     partial.replace(path)
 
 
-def _resume(path: Path | None, network: MIML, optimizer: torch.optim.Adam, epochs: int) -> int:
-    """Load a checkpoint into network and optimizer; return how many epochs it has seen (0 if there is none)."""
+def _resume(path: Path | None, network: MIML, optimizer: torch.optim.Adam, epochs: int, past: list[Epoch]) -> int:
+    """Load a checkpoint into network, optimizer and `past`; return how many epochs it has seen (0 if there is none)."""
     if path is None or not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
@@ -140,4 +173,6 @@ def _resume(path: Path | None, network: MIML, optimizer: torch.optim.Adam, epoch
         return 0
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
+    # Checkpoints of earlier versions have no history.
+    past.extend(Epoch(*one) for one in state.get("history", []))
     return int(state["epoch"])

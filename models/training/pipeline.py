@@ -7,7 +7,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from models.errors import TrainingDataError
 from models.instruments import INSTRUMENTS, NAMES
 from models.miml import save_miml
 from models.nmf import FREE_ITERATIONS, M_COMPONENTS
+from models.training.exemplars import covering_bank, covering_record
 from models.training.gather import Credits, gather
-from models.training.networks import BATCH, LEARNING_RATE, Accuracy, measure, relate, train_miml
+from models.training.networks import BATCH, LEARNING_RATE, Accuracy, Epoch, measure, relate, train_miml
+from models.training.page import check_page_path, write_page
 from models.training.provenance import provenance
 from models.training.recordings import read_mono
+from models.training.report import training_report
 from models.training.segments import Segments, collect_segments, hold_out
 from models.training.solos import SOLO_RECIPE, Solo, list_solos, make_solos
 from models.training.sources import fingerprint, select_sources
@@ -46,11 +49,14 @@ class TrainingOptions:
     held_out: float
     epochs: int
     keep: int
+    keep_covering: int
     seed: int
     jobs: int
     cache: Path
     bases_file: Path
+    covering_file: Path
     network_file: Path
+    report_file: Path
 
     @property
     def command(self) -> str:
@@ -62,21 +68,23 @@ class TrainingOptions:
             words += ["--solos", "<solos>"]
         words += ["--minutes-per-class", f"{self.minutes_per_class:g}", "--held-out", f"{self.held_out:g}"]
         words += ["--epochs", str(self.epochs), "--keep", str(self.keep), "--seed", str(self.seed)]
+        words += ["--keep-covering", str(self.keep_covering)]
         return " ".join(word if word.startswith("<") else shlex.quote(word) for word in words)
 
 
 def train(options: TrainingOptions, say: Say) -> BasesBank:
-    """Train, print what is learnt and how well, write both files, and return the bank of bases.
+    """Train, print what is learnt and how well, write the files and the report, and return the bank of bases.
 
-    Nothing is written to the two files unless everything before has succeeded.
+    Nothing is written to them unless everything before has succeeded.
 
     Raises
     ------
     TrainingDataError
-        If the solos are missing or nothing can be learnt from them.
+        If the solos are missing or nothing can be learnt from them, or the report's name says no known form.
     SourceUnavailable
         If a source cannot be fetched.
     """
+    check_page_path(options.report_file)
     torch.set_num_threads(options.jobs)
     solos, credits_ = _solos(options, say)
     _say_balance(solos, say)
@@ -91,6 +99,7 @@ def train(options: TrainingOptions, say: Say) -> BasesBank:
     )
     held_out = hold_out(segments, options.held_out, options.seed)
     say(f"learning from {int((~held_out).sum())} segments, holding out {int(held_out.sum())}, {options.epochs} epochs")
+    history: list[Epoch] = []
     network = train_miml(
         segments.W,
         segments.labels,
@@ -101,6 +110,7 @@ def train(options: TrainingOptions, say: Say) -> BasesBank:
         on_epoch=lambda epoch, loss: (
             say(f"epoch {epoch}: loss {loss:.4f}") if epoch % _SAY_EPOCHS == 0 or epoch == options.epochs else None
         ),
+        history=history,
     )
     X = relate(network, segments.W)
     accuracy = measure(X, segments.labels, held_out)
@@ -117,9 +127,14 @@ def train(options: TrainingOptions, say: Say) -> BasesBank:
         bases=counts,
     )
     bank = BasesBank(columns=columns, scores=scores, provenance=record)
+    covering = covering_bank(
+        solos, network, keep=options.keep_covering, seed=options.seed, progress=_tell_covering(say)
+    )
     save_miml(options.network_file, network, record)
     save_bases(options.bases_file, bank)
-    say(f"wrote {options.bases_file} and {options.network_file}")
+    save_bases(options.covering_file, replace(covering, provenance=covering_record(record, covering)))
+    write_page(options.report_file, training_report(record, segments, held_out, X, bank, history))
+    say(f"wrote {options.bases_file}, {options.covering_file}, {options.network_file} and {options.report_file}")
     return bank
 
 
@@ -171,6 +186,10 @@ def _checkpoint(options: TrainingOptions, segments: Segments, held_out: NDArray[
     key = hashlib.sha256(f"{segments.sha256} {options.seed}".encode())
     key.update(np.packbits(held_out).tobytes())
     return options.cache / "checkpoints" / f"{key.hexdigest()[:16]}.pt"
+
+
+def _tell_covering(say: Say) -> Callable[[str, int], None]:
+    return lambda name, count: say(f"chose {count} spectra of {name} for coverage")
 
 
 def _parameters(options: TrainingOptions) -> dict[str, Any]:

@@ -28,11 +28,10 @@ def sound(minutes: int) -> Iterator[NDArray[np.float32]]:
 
 def measure(minutes: int) -> None:
     """Separate in this process; print seconds and peak memory."""
-    from models.bases import load_default_bases  # noqa: PLC0415 - only the measured process loads torch
-    from models.separation import separate_blocks  # noqa: PLC0415
+    from models.separation import separate_blocks  # noqa: PLC0415 - only the measured process loads torch
     from models.separators import get_separator  # noqa: PLC0415
 
-    separator = get_separator("auto", load_default_bases())
+    separator = get_separator("auto")
     began = time.perf_counter()
     samples = sum(left.shape[1] for left, _ in separate_blocks(sound(minutes), RATE, 1, separator, "violin", "cello"))
     seconds = time.perf_counter() - began

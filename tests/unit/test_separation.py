@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.adaptive import Settings
 from models.errors import InvalidAudio, InvalidBases, Stopped, UnknownInstrument
 from models.masks import extend_mask, ratio_mask
 from models.metrics import bss_eval
@@ -26,10 +27,11 @@ def test_stems_are_as_long_as_the_mix_and_sum_to_it(sample_rate: int, channels: 
     assert np.abs(left + right - mix).max() < 1e-6
 
 
-@pytest.mark.parametrize("piece", [100, 44_100, 1_000_000])
-def test_pieces_do_not_matter(piece: int) -> None:
-    mix = noise(2, 600_000)
-    separator = get_separator("report", BANK)
+@pytest.mark.parametrize("piece", [300, 44_100, 1_000_000])
+@pytest.mark.parametrize("name", NAMES)
+def test_pieces_do_not_matter(name: str, piece: int) -> None:
+    mix = noise(2, 900_000)
+    separator = get_separator(name, BANK)
     blocks = [mix[:, start : start + piece] for start in range(0, mix.shape[1], piece)]
     stems = [np.concatenate(parts, axis=1) for parts in zip(*separate_blocks(
         blocks, 44_100, 2, separator, "flute", "trumpet"), strict=True)]  # fmt: skip
@@ -60,18 +62,20 @@ def test_equal_runs_give_equal_bytes() -> None:
     assert first[0].tobytes() == again[0].tobytes()
 
 
-@pytest.mark.parametrize("level", [0.0, 1e-30, 1e-7, 1e4])
-def test_extreme_levels_are_neither_nan_nor_changed(level: float) -> None:
+@pytest.mark.parametrize("level", [0.0, 1e-38, 1e-30, 1e-7, 1e4])
+@pytest.mark.parametrize("name", NAMES)
+def test_extreme_levels_are_neither_nan_nor_changed(name: str, level: float) -> None:
     mix = noise(1, 50_000) * np.float32(level)
-    left, right = separate(mix, 44_100, get_separator(AUTO, BANK), "cello", "flute")
+    left, right = separate(mix, 44_100, get_separator(name, BANK), "cello", "flute")
     assert np.isfinite(left).all()
     assert np.abs(left + right - mix).max() <= 1e-6 * max(level, 1e-30)
 
 
-def test_silence_in_the_middle() -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_silence_in_the_middle(name: str) -> None:
     mix = noise(1, 900_000)
     mix[:, 300_000:600_000] = 0.0
-    left, _ = separate(mix, 44_100, get_separator(AUTO, BANK), "cello", "flute")
+    left, _ = separate(mix, 44_100, get_separator(name, BANK), "cello", "flute")
     assert np.abs(left[:, 310_000:590_000]).max() < 1e-6
 
 
@@ -101,6 +105,9 @@ def test_the_parameters_tell_what_a_result_depends_on() -> None:
     assert parameters["beta"] == 2.0
     assert parameters["bases_per_instrument"] == [12] * 8
     assert {"iterations", "bases_sha256"} <= parameters.keys()
+    parameters = get_separator("nmf", BANK).parameters
+    assert parameters["beta"] == Settings().beta
+    assert {"spectra_at_once", "equaliser_points", "block_frames", "bases_sha256"} <= parameters.keys()
 
 
 def test_a_mask_is_a_share() -> None:

@@ -1,6 +1,7 @@
 """`duetto train` from end to end on tones: two files come out, or a message and nothing."""
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def _train(*words: str) -> int:
 def _arguments(solos: Path, work: Path, out: Path, seed: int = 1) -> list[str]:
     return [
         *("--sources", "none", "--solos", str(solos), "--cache", str(work), "--out", str(out)),
-        *("--epochs", "25", "--keep", "2", "--seed", str(seed), "--held-out", "0.25", "--jobs", "1"),
+        *("--epochs", "25", "--keep", "2", "--keep-covering", "9"),
+        *("--seed", str(seed), "--held-out", "0.25", "--jobs", "1"),
     ]
 
 
@@ -98,6 +100,18 @@ def test_provenance_says_what_was_learnt_from_and_how_well(trained: Path, solos:
     assert load_miml(trained / command.NETWORK_FILE)[1] == {k: v for k, v in record.items() if k != "geometry"}
 
 
+def test_bases_for_coverage_come_with_the_same_record(trained: Path) -> None:
+    bank, report = (load_bases(trained / name) for name in (command.COVERING_FILE, command.BASES_FILE))
+    counts = {name: columns.shape[1] for name, columns in zip(NAMES, bank.columns, strict=True)}
+    assert {name for name, count in counts.items() if count} == {"cello", "flute", "xylophone"}
+    assert max(counts.values()) <= 9
+    assert {name: told["bases"] for name, told in bank.provenance["classes"].items()} == {
+        name: count for name, count in counts.items() if count
+    }
+    assert bank.provenance["selection"]["frames_per_recording"] > 0
+    assert {**bank.provenance, "classes": 0, "selection": 0} == {**report.provenance, "classes": 0, "selection": 0}
+
+
 def test_the_network_classifies_what_it_learnt(trained: Path) -> None:
     network, _ = load_miml(trained / command.NETWORK_FILE)
     for path in sorted((trained / "cache" / "segments").glob("*.npy")):
@@ -112,20 +126,54 @@ def test_the_same_seed_gives_the_same_bytes(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     assert _train(*_arguments(solos, tmp_path / "cache", tmp_path)) == 0
-    for name in (command.BASES_FILE, command.NETWORK_FILE):
+    for name in (command.BASES_FILE, command.COVERING_FILE, command.NETWORK_FILE, command.REPORT_FILE):
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
     assert _train(*_arguments(solos, tmp_path / "cache", tmp_path / "other", seed=2), "--epochs", "1") == 0
     first, other = (load_miml(folder / command.NETWORK_FILE)[0] for folder in (trained, tmp_path / "other"))
     assert not torch.equal(first.shared.weight, other.shared.weight)
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(solos: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    solos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     arguments = _arguments(solos, tmp_path / "cache", tmp_path)
     assert _train(*arguments, "--epochs", "10") == 0
     assert _train(*arguments) == 0
     unbroken, resumed = (load_miml(folder / command.NETWORK_FILE)[0].state_dict() for folder in (trained, tmp_path))
     for name, tensor in unbroken.items():
         assert torch.equal(tensor, resumed[name]), name
+    # The epochs before the break are in its training curve too.
+    assert (tmp_path / command.REPORT_FILE).read_bytes() == (trained / command.REPORT_FILE).read_bytes()
+
+
+def test_a_checkpoint_without_losses_is_resumed_and_the_report_says_so(
+    solos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    shutil.copytree(trained / "cache", tmp_path / "cache")
+    (checkpoint,) = (tmp_path / "cache" / "checkpoints").iterdir()
+    state = torch.load(checkpoint, weights_only=True)
+    assert [epoch[0] for epoch in state.pop("history")] == list(range(1, 26))
+    torch.save(state, checkpoint)
+    page = tmp_path / "page" / "of this run.md"
+    assert _train(*_arguments(solos, tmp_path / "cache", tmp_path), "--report", str(page)) == 0
+    assert (tmp_path / command.NETWORK_FILE).read_bytes() == (trained / command.NETWORK_FILE).read_bytes()
+    said = page.read_text(encoding="utf-8")
+    assert "All 25 epochs were learnt by an earlier version" in said
+    pictures = {path.name for path in page.parent.glob("*.png")}
+    assert pictures == set(re.findall(r"\]\((.+?\.png)\)", said))
+    assert {"confusion.png", "map-cello.png", "bases-xylophone.png"} <= pictures
+    assert not (tmp_path / command.REPORT_FILE).exists()
+
+
+def test_a_report_of_unknown_form_is_refused_before_anything_is_learnt(
+    solos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = _arguments(solos, tmp_path / "cache", tmp_path / "out")
+    assert _train(*arguments, "--report", str(tmp_path / "report.pdf")) == command.EXIT_BAD_INPUT
+    assert "'report.pdf'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def _broken(kind: str, good: Path, folder: Path) -> Path:

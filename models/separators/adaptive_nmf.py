@@ -1,0 +1,58 @@
+"""``nmf``: guided NMF at its best. Bases chosen for coverage, fitted to the recording within limits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.adaptive import Fit, Settings
+from models.bases import BasesBank
+from models.masks import EVEN_SHARE, ratio_mask
+from models.nmf import ShouldStop
+from models.stft import BLOCK_FRAMES
+
+
+class AdaptiveNMF:
+    """Windows of 10 s that overlap by 1.1 s, each fitted by :mod:`models.adaptive`, then a ratio mask.
+
+    Departs from the report in the bases (:mod:`models.coverage`), the divergence, the length of the
+    windows, and in that the model is fitted to the recording. docs/benchmarks.md says what each gains.
+    """
+
+    name = "nmf"
+    block_frames = 2 * BLOCK_FRAMES
+    overlap_frames = 24
+
+    def __init__(self, bank: BasesBank, settings: Settings | None = None) -> None:
+        self._bank = bank
+        self._settings = settings or Settings()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Solver settings and the bases by hash."""
+        return asdict(self._settings) | {
+            "block_frames": self.block_frames,
+            "overlap_frames": self.overlap_frames,
+            "bases_per_instrument": [columns.shape[1] for columns in self._bank.columns],
+            "bases_sha256": self._bank.sha256,
+        }
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """See :attr:`models.separators.protocol.Separator.provenance`."""
+        return self._bank.provenance
+
+    def mask(
+        self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
+    ) -> NDArray[np.float32]:
+        """See :meth:`models.separators.protocol.Separator.mask`."""
+        # Below 44.1 kHz only the lower rows exist; a row is 10.77 Hz wide at every rate.
+        W_left = self._bank.of(left)[: V.shape[0]]
+        W_right = self._bank.of(right)[: V.shape[0]]
+        peak = float(V.max(initial=0.0))
+        if peak < np.finfo(np.float32).tiny:
+            return np.full(V.shape, EVEN_SHARE, np.float32)
+        return ratio_mask(*Fit(V, W_left, W_right, self._settings, should_stop).run())
