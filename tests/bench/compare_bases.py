@@ -1,8 +1,8 @@
-"""``python -m tests.bench.compare_bases CACHE NETWORK``: the table 'Choosing bases and solver' of docs/benchmarks.md.
+"""``python -m tests.bench.compare_bases SOLOS NETWORK``: the table 'Choosing bases and solver' of docs/benchmarks.md.
 
-CACHE is the folder that `duetto train --cache CACHE` left, NETWORK its miml.safetensors. Duets are cut from its solos,
-one of every pair of instruments in each of two folds; bases are then chosen from solos of *other* sources than the
-duets', so that no instrument is heard that was learnt. Only the network has heard them all.
+SOLOS is a folder CACHE/solos/* that `duetto train --cache CACHE` left, NETWORK its miml.safetensors. Duets are cut
+from its solos, one of every pair of instruments in each of two folds; bases are then chosen from solos of *other*
+sources than the duets', so that no instrument is heard that was learnt. Only the network has heard them all.
 """
 
 from __future__ import annotations
@@ -151,17 +151,18 @@ def _shifted(choose: Choose) -> Choose:
     return with_copies
 
 
-def main(cache: Path, network_file: Path) -> None:
+def main(folder: Path, network_file: Path) -> None:
     """Print both tables."""
-    (folder,) = (path for path in (cache / "solos").iterdir() if path.is_dir())
     solos = list_solos(folder)
     network, _ = load_miml(network_file)
     duets = make_duets(solos)
     head = "| fold A | fold B | mean | worst | below 0 | s/s |\n|---|---|---|---|---|---|---|"
     print(f"{len(duets)} duets\n\n| bases (solver: nmf) {head}")
     selections: dict[str, Choose] = {
-        "the report's: the best of each segment, 400": _from_segments(solos, cache, network, 400, one_each=True),
-        "several a segment by relevance, 800": _from_segments(solos, cache, network, 800, one_each=False),
+        "the report's: the best of each segment, 400": _from_segments(
+            solos, folder.parents[1], network, 400, one_each=True
+        ),
+        "several a segment by relevance, 800": _from_segments(solos, folder.parents[1], network, 800, one_each=False),
         "frames at random, 800": _from_frames(lambda S: np.arange(0, S.shape[1], max(1, S.shape[1] // 800))[:800], 0),
         "frames by coverage alone, 800": _from_frames(lambda S: cover(S, 800), 0),
         **{f"frames by relevance, then coverage, {n}": _covering(network, n, 0) for n in (100, 400, 800, 1600)},
