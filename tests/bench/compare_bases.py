@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from models.adaptive import Settings
 from models.bases import BasesBank, select_bases
-from models.coverage import cover, relevance, select_covering
+from models.coverage import cover, relevance, relevant, select_covering
 from models.instruments import NAMES
 from models.metrics import sdr
 from models.miml import MIML, load_miml
@@ -104,18 +105,37 @@ def measure(what: str, duets: list[Duet], separators: list[Separator]) -> None:
     print(f"| {what} | {numbers} | {cost:.3f} |", flush=True)
 
 
+@lru_cache(maxsize=2 * len(NAMES))
+def _candidates(solos: tuple[Solo, ...], label: int) -> Columns:
+    """Spectra of single frames, read once for all selections."""
+    return exemplars(list(solos), (0, label))
+
+
 def _covering(network: MIML, keep: int, seed: int) -> Choose:
     def choose(solos: list[Solo], label: int) -> Columns:
-        S = exemplars(solos, (seed, label))
+        S = _candidates(tuple(solos), label)
         return select_covering(S, relevance(network, S), label, keep, seed)[0]
 
     return choose
 
 
-def _from_frames(pick: Callable[[Columns], NDArray[np.int64]], seed: int) -> Choose:
+def _from_frames(pick: Callable[[Columns], NDArray[np.int64]]) -> Choose:
     def choose(solos: list[Solo], label: int) -> Columns:
-        S = exemplars(solos, (seed, label))
+        S = _candidates(tuple(solos), label)
         return S[:, pick(S)]
+
+    return choose
+
+
+def _at_random(S: Columns) -> NDArray[np.int64]:
+    return np.random.default_rng(0).permutation(S.shape[1])[:800].astype(np.int64)
+
+
+def _relevant_at_random(network: MIML) -> Choose:
+    def choose(solos: list[Solo], label: int) -> Columns:
+        S = _candidates(tuple(solos), label)
+        S = S[:, relevant(relevance(network, S), label)]
+        return S[:, _at_random(S)]
 
     return choose
 
@@ -163,8 +183,9 @@ def main(folder: Path, network_file: Path) -> None:
             solos, folder.parents[1], network, 400, one_each=True
         ),
         "several a segment by relevance, 800": _from_segments(solos, folder.parents[1], network, 800, one_each=False),
-        "frames at random, 800": _from_frames(lambda S: np.arange(0, S.shape[1], max(1, S.shape[1] // 800))[:800], 0),
-        "frames by coverage alone, 800": _from_frames(lambda S: cover(S, 800), 0),
+        "frames at random, 800": _from_frames(_at_random),
+        "frames by relevance, at random, 800": _relevant_at_random(network),
+        "frames by coverage alone, 800": _from_frames(lambda S: cover(S, 800)),
         **{f"frames by relevance, then coverage, {n}": _covering(network, n, 0) for n in (100, 400, 800, 1600)},
         "the same, 800, another seed": _covering(network, 800, 1),
         "267 and copies 33 cents up and down": _shifted(_covering(network, 267, 0)),
