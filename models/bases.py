@@ -56,6 +56,14 @@ class BasesBank:
             if scores.shape != (columns.shape[1],):
                 raise InvalidBases(f"{name} has {columns.shape[1]} bases and {scores.shape[0]} scores")
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a result depends on in this bank: how many bases each instrument has, and the file by hash."""
+        return {
+            "bases_per_instrument": [columns.shape[1] for columns in self.columns],
+            "bases_sha256": self.sha256,
+        }
+
     def of(self, name: str) -> NDArray[np.float32]:
         """Return the bases of one instrument, (freq, n) float32.
 

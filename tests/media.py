@@ -24,6 +24,15 @@ from PIL import Image
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 FRAME_SAMPLES = 1000
+# Suffix, codec of the sound, codec of the picture: one of each kind of container that is taken.
+CONTAINERS = (
+    ("mp4", "aac", "libx264"),
+    ("mov", "pcm_s16le", "libx264"),
+    ("mkv", "flac", "libx264"),
+    ("webm", "libopus", "libvpx"),
+    ("avi", "libmp3lame", "mpeg4"),
+    ("ts", "aac", "libx264"),
+)
 
 
 def noise(channels: int, samples: int, seed: int = 0, level: float = 0.1) -> NDArray[np.float32]:

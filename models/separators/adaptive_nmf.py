@@ -36,8 +36,7 @@ class AdaptiveNMF:
         return asdict(self._settings) | {
             "block_frames": self.block_frames,
             "overlap_frames": self.overlap_frames,
-            "bases_per_instrument": [columns.shape[1] for columns in self._bank.columns],
-            "bases_sha256": self._bank.sha256,
+            **self._bank.parameters,
         }
 
     @property

@@ -36,8 +36,7 @@ class GuidedNMF:
         return {
             "beta": self._beta,
             "iterations": self._iterations,
-            "bases_per_instrument": [columns.shape[1] for columns in self._bank.columns],
-            "bases_sha256": self._bank.sha256,
+            **self._bank.parameters,
         }
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.media import Video, image_bytes, noise, write_media, write_zip
+from tests.media import CONTAINERS, Video, image_bytes, noise, write_media, write_zip
 from worker import errors
 from worker.errors import JobFailure
 from worker.media.frames import picture_frames, video_frames
@@ -46,17 +46,7 @@ def hear_twice(path: Path) -> None:
         assert lengths[0] == lengths[1]
 
 
-@pytest.mark.parametrize(
-    ("suffix", "codec", "picture"),
-    [
-        ("mp4", "aac", "libx264"),
-        ("mov", "pcm_s16le", "libx264"),
-        ("mkv", "flac", "libx264"),
-        ("webm", "libopus", "libvpx"),
-        ("avi", "libmp3lame", "mpeg4"),
-        ("ts", "aac", "libx264"),
-    ],
-)
+@pytest.mark.parametrize(("suffix", "codec", "picture"), CONTAINERS)
 def test_damaged_media_end_in_our_own_errors(tmp_path: Path, suffix: str, codec: str, picture: str) -> None:
     rng = random.Random(suffix)  # noqa: S311 - repeatable on purpose
     path = tmp_path / f"a.{suffix}"

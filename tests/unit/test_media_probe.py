@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.media import Video, mov_of_png, noise, png_bomb, write_media, write_wav
+from tests.media import CONTAINERS, Video, mov_of_png, noise, png_bomb, write_media, write_wav
 from worker.errors import JobFailure, MediaUnreadable, PictureTooLarge, TooLong, UnsupportedMedia
 from worker.media.frames import video_frames
 from worker.media.limits import MediaLimits
@@ -17,17 +17,7 @@ from worker.media.probe import probe
 LIMITS = MediaLimits()
 
 
-@pytest.mark.parametrize(
-    ("suffix", "codec", "picture"),
-    [
-        ("mp4", "aac", "libx264"),
-        ("mov", "pcm_s16le", "libx264"),
-        ("mkv", "flac", "libx264"),
-        ("webm", "libopus", "libvpx"),
-        ("avi", "libmp3lame", "mpeg4"),
-        ("ts", "aac", "libx264"),
-    ],
-)
+@pytest.mark.parametrize(("suffix", "codec", "picture"), CONTAINERS)
 def test_a_video_is_described(tmp_path: Path, suffix: str, codec: str, picture: str) -> None:
     path = write_media(tmp_path / f"a.{suffix}", noise(2, 48000), 48000, codec=codec, video=Video(25, codec=picture))
     info = probe(path, LIMITS)
