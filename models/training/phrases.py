@@ -23,6 +23,7 @@ _REST_S = (0.1, 0.6)
 _VELOCITY = (40, 118)
 _WINDOW = 14
 """Semitones that one phrase moves in; the next phrase moves elsewhere, so that the whole range is played."""
+_STROKES_PER_S = (9.0, 15.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Voice:
     """Share of beats with two notes."""
     rings: bool = False
     """Whether a note is struck or plucked and then rings, so that its end is not played."""
+    rolls: float = 0.0
+    """Share of phrases whose notes are rolled: struck again and again for as long as they last."""
 
 
 def compose(voice: Voice, seconds: float, rng: np.random.Generator) -> list[Note]:
@@ -70,8 +73,9 @@ def compose(voice: Voice, seconds: float, rng: np.random.Generator) -> list[Note
 def _phrase(voice: Voice, rng: np.random.Generator) -> tuple[list[Note], float]:
     """One phrase from time 0, and its length in seconds: one key, one tempo, one articulation, one dynamic."""
     beat_s = 60.0 / rng.uniform(*_TEMPO_BPM)
-    lowest = int(rng.integers(voice.low, max(voice.low + 1, voice.high - _WINDOW + 1)))
-    highest = min(voice.high, lowest + _WINDOW)
+    # Windows may hang over the ends of the range, or its outermost notes would hardly be played.
+    lowest = int(rng.integers(voice.low - _WINDOW // 2, max(voice.low, voice.high - _WINDOW // 2) + 1))
+    lowest, highest = max(voice.low, lowest), min(voice.high, lowest + _WINDOW)
     scale = _SCALES[rng.integers(len(_SCALES))]
     key = int(rng.integers(12))
     ladder = [pitch for pitch in range(lowest, highest + 1) if (pitch - key) % 12 in scale] or [lowest]
@@ -96,7 +100,20 @@ def _phrase(voice: Voice, rng: np.random.Generator) -> tuple[list[Note], float]:
             Note(now, sounding, pitch, loud) for pitch in _together(ladder[rung], voice, rng) if pitch <= voice.high
         )
         now += length
+    if rng.random() < voice.rolls:
+        notes = _rolled(notes, 1.0 / rng.uniform(*_STROKES_PER_S), rng)
     return notes, now
+
+
+def _rolled(notes: list[Note], every_s: float, rng: np.random.Generator) -> list[Note]:
+    """Each note as strokes of two mallets in turn, one of which is a little weaker."""
+    strokes = []
+    for note in notes:
+        # A note that rings sounds for twice its length; the strokes end where the next note begins.
+        for number in range(max(1, round(note.duration_s / 2 / every_s))):
+            loud = int(np.clip(note.velocity - 8 * (number % 2) + rng.normal(0.0, 4.0), 20, 127))
+            strokes.append(Note(note.start_s + number * every_s, 2 * every_s, note.pitch, loud))
+    return sorted(strokes, key=lambda stroke: stroke.start_s)
 
 
 def _walk(rungs: int, count: int, rng: np.random.Generator) -> list[int]:

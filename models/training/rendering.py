@@ -120,8 +120,16 @@ class NotePlayer:
             return None
         return int(np.ceil(known.min() - _MAX_SHIFT)), int(np.floor(known.max() + _MAX_SHIFT))
 
-    def play(self, notes: list[Note], seconds: float, *, rings: bool, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Render `notes`, choosing at random among the recordings nearest in pitch.
+    def play(
+        self,
+        notes: list[Note],
+        seconds: float,
+        *,
+        rings: bool,
+        rng: np.random.Generator,
+        detune_cents: float = 0.0,
+    ) -> NDArray[np.float32]:
+        """Render `notes`, choosing at random among the recordings nearest in pitch, all `detune_cents` off.
 
         Returns
         -------
@@ -132,7 +140,7 @@ class NotePlayer:
         fade = _RINGING_FADE_S if rings else _FADE_S
         for note in notes:
             start = round(note.start_s * SAMPLE_RATE)
-            audio = self._choose(note, rng)
+            audio = self._choose(note, rng, detune_cents)
             length = min(len(audio), round((note.duration_s + fade) * SAMPLE_RATE), total - start)
             if length <= 0:
                 continue
@@ -142,10 +150,10 @@ class NotePlayer:
             out[start : start + length] += sound
         return out
 
-    def _choose(self, note: Note, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _choose(self, note: Note, rng: np.random.Generator, detune_cents: float) -> NDArray[np.float32]:
         distance = np.abs(self._pitches - note.pitch)
         if np.isnan(distance).all():
-            return self._audio[int(rng.integers(len(self._audio)))]
+            return self._shift(int(rng.integers(len(self._audio))), detune_cents)
         distance = np.where(np.isnan(distance), np.inf, distance)
         # Among equally near recordings any will do: other dynamics, other lengths.
         near = np.flatnonzero(distance <= distance.min() + 0.5)
@@ -153,18 +161,25 @@ class NotePlayer:
         candidates = long_enough or sorted(near, key=lambda i: -len(self._audio[i]))[:_NEAR_CHOICES]
         chosen = int(candidates[int(rng.integers(len(candidates)))])
         shift = note.pitch - round(float(self._pitches[chosen]))
-        return self._audio[chosen] if shift == 0 or abs(shift) > _MAX_SHIFT else self._shift(chosen, shift)
+        return self._shift(chosen, detune_cents + (100.0 * shift if abs(shift) <= _MAX_SHIFT else 0.0))
 
-    def _shift(self, index: int, semitones: int) -> NDArray[np.float32]:
-        key = (index, semitones)
+    def _shift(self, index: int, cents: float) -> NDArray[np.float32]:
+        """A recording played faster or slower; to whole cents, so that few are made."""
+        key = (index, round(cents))
+        if key[1] == 0:
+            return self._audio[index]
         if key not in self._shifted:
             import librosa  # noqa: PLC0415 - slow to import
 
-            rate = SAMPLE_RATE * 2.0 ** (semitones / 12.0)
+            rate = SAMPLE_RATE * 2.0 ** (key[1] / 1200.0)
             self._shifted[key] = np.asarray(
                 librosa.resample(self._audio[index], orig_sr=rate, target_sr=SAMPLE_RATE), dtype=np.float32
             )
         return self._shifted[key]
+
+    def forget(self) -> None:
+        """Drop the shifted copies: another tuning has no use for them."""
+        self._shifted.clear()
 
 
 def add_room(audio: NDArray[np.float32], wet: float, rt60_s: float, rng: np.random.Generator) -> NDArray[np.float32]:

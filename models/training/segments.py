@@ -132,7 +132,8 @@ def collect_segments(
 
 
 def hold_out(segments: Segments, share: float, seed: int) -> NDArray[np.bool_]:
-    """Choose which segments are held out: whole recordings, about `share` of each class, at least one.
+    """Choose which segments are held out: whole recordings, about `share` of each class, at least one, and
+    of each origin (soundfont, set of notes) in proportion.
 
     A recording's segments resemble each other, so a split by segment would report what the network
     remembers instead of what it has learnt.
@@ -146,8 +147,21 @@ def hold_out(segments: Segments, share: float, seed: int) -> NDArray[np.bool_]:
     for label in np.unique(segments.labels):
         recordings = np.unique(segments.recordings[segments.labels == label])
         count = min(len(recordings) - 1, max(1, round(share * len(recordings))))
-        held.extend(int(index) for index in rng.permutation(recordings)[:count])
+        held.extend(_in_turn(rng.permutation(recordings), segments.solos)[:count])
     return np.isin(segments.recordings, np.array(held, dtype=np.int64))
+
+
+def _in_turn(recordings: NDArray[np.int64], solos: tuple[Solo, ...]) -> list[int]:
+    """Order recordings so that any first part of them has every origin in proportion."""
+    by_origin: dict[str, list[int]] = {}
+    for recording in recordings:
+        by_origin.setdefault(solos[int(recording)].origin, []).append(int(recording))
+    places = [
+        ((place + 0.5) / len(members), recording)
+        for members in by_origin.values()
+        for place, recording in enumerate(members)
+    ]
+    return [recording for _, recording in sorted(places)]
 
 
 def _run_all(tasks: list[tuple[Path, Path, int, int]], jobs: int) -> Iterator[tuple[int, Path]]:

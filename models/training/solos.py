@@ -19,12 +19,13 @@ from models.errors import TrainingDataError
 from models.instruments import NAMES, index_of
 from models.stft import SAMPLE_RATE
 from models.training.notes import MAX_NOTE_S, NoteFile
-from models.training.phrases import Voice, compose
+from models.training.phrases import Note, Voice, compose
 from models.training.recordings import AUDIO_SUFFIXES, read_mono
 from models.training.rendering import NotePlayer, SoundFontPlayer, add_room, set_peak
+from models.training.styles import Play, Rank, Technique, apply_technique, draw_register, play_ranks
 
 SOLO_SECONDS = 30.0
-SOLO_RECIPE = 1
+SOLO_RECIPE = 2
 """Grows when the way solos are made changes, so that cached ones are not taken for new ones."""
 ORIGINS_FILE = "origins.json"
 _FONT_SHARE = 0.45
@@ -34,7 +35,7 @@ _KIN = frozenset({"tonejs-harmonium"})
 """Sets of a kindred instrument, which must not outweigh the instrument itself."""
 _KIN_WEIGHT = 0.35
 _ROOM_SHARE = 0.5
-_MAX_DETUNE_CENTS = 12.0
+_MAX_DETUNE_CENTS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,17 @@ PROGRAMS: dict[str, tuple[Program, ...]] = {
         Program(24, Voice(40, 80, chords=0.2, doubles=0.15, rings=True), 0.5),
         Program(25, Voice(40, 81, chords=0.2, doubles=0.15, rings=True), 0.5),
     ),
-    "cello": (Program(42, Voice(36, 79, doubles=0.1)),),
-    "trumpet": (Program(56, Voice(54, 85)),),
+    # Plucked and trembling strings: the fonts have one program for the whole section, so each takes its own registers.
+    "cello": (
+        Program(42, Voice(36, 79, doubles=0.1), 0.8),
+        Program(45, Voice(36, 59, rings=True), 0.12),
+        Program(44, Voice(36, 60), 0.08),
+    ),
+    "trumpet": (Program(56, Voice(54, 85), 0.85), Program(59, Voice(54, 84), 0.15)),
     "flute": (Program(73, Voice(60, 94)),),
     "xylophone": (
-        Program(13, Voice(65, 105, doubles=0.15, rings=True), 0.55),
-        Program(12, Voice(45, 96, doubles=0.15, rings=True), 0.45),
+        Program(13, Voice(65, 105, doubles=0.15, rings=True, rolls=0.25), 0.6),
+        Program(12, Voice(45, 96, doubles=0.15, rings=True, rolls=0.25), 0.4),
     ),
     "saxophone": (
         Program(64, Voice(56, 87), 0.15),
@@ -70,7 +76,21 @@ PROGRAMS: dict[str, tuple[Program, ...]] = {
         Program(66, Voice(44, 77), 0.3),
         Program(67, Voice(36, 69), 0.15),
     ),
-    "violin": (Program(40, Voice(55, 98, doubles=0.1)),),
+    "violin": (
+        Program(40, Voice(55, 98, doubles=0.1), 0.8),
+        Program(45, Voice(60, 88, rings=True), 0.12),
+        Program(44, Voice(61, 91), 0.08),
+    ),
+}
+TECHNIQUES: dict[str, Technique] = {
+    "accordion": Technique(registers=True, tilt_db=3.0),
+    "acoustic_guitar": Technique(tilt_db=2.0),
+    "cello": Technique(vibrato=0.35, tilt_db=2.0),
+    "trumpet": Technique(vibrato=0.3, tilt_db=3.0),
+    "flute": Technique(vibrato=0.35, tilt_db=2.0),
+    "xylophone": Technique(tilt_db=4.0),
+    "saxophone": Technique(vibrato=0.4, tilt_db=3.0),
+    "violin": Technique(vibrato=0.35, tilt_db=2.0),
 }
 
 
@@ -178,7 +198,7 @@ def make_solos(
             path = root / instrument / name
             if not path.exists():
                 rng = np.random.default_rng((seed, index_of(instrument), number))
-                audio = _finish(maker.make(rng, turn), rng)
+                audio = _finish(maker.make(rng, turn), rng, room=not maker.has_room)
                 partial = path.with_name(f".{name}")
                 soundfile.write(partial, audio, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
                 partial.replace(path)
@@ -196,12 +216,13 @@ _Make = Callable[[np.random.Generator, int], NDArray[np.float32]]
 @dataclass(frozen=True, slots=True)
 class _Maker:
     """One way to make a solo: its origin, its weight in the class, how (given the solo's place among its
-    own), and how many it can make before it repeats itself."""
+    own), how many it can make before it repeats itself, and whether a room is in it already."""
 
     origin: str
     weight: float
     make: _Make
     most: int | None = None
+    has_room: bool = False
 
 
 def _makers(palette: Palette, instrument: str) -> list[_Maker]:
@@ -212,12 +233,12 @@ def _makers(palette: Palette, instrument: str) -> list[_Maker]:
         real.append(_Maker(collection, weight, _note_maker(instrument, notes)))
     for collection, paths in sorted(palette.performances.get(instrument, {}).items()):
         excerpts = _excerpts(paths)
-        real.append(_Maker(collection, 1.0, _excerpt_maker(excerpts), most=len(excerpts)))
+        real.append(_Maker(collection, 1.0, _excerpt_maker(excerpts), most=len(excerpts), has_room=True))
     fonts: list[_Maker] = []
     if palette.fonts is not None:
         for font in palette.font_names:
             fonts.extend(
-                _Maker(font, program.share, _font_maker(palette.fonts, font, program))
+                _Maker(font, program.share, _font_maker(palette.fonts, font, program, TECHNIQUES[instrument]))
                 for program in PROGRAMS[instrument]
             )
     if not real or not fonts:
@@ -249,10 +270,12 @@ def _apportion(makers: list[_Maker], count: int) -> list[int]:
     return whole
 
 
-def _font_maker(player: SoundFontPlayer, font: str, program: Program) -> _Make:
+def _font_maker(player: SoundFontPlayer, font: str, program: Program, technique: Technique) -> _Make:
     def make(rng: np.random.Generator, _turn: int) -> NDArray[np.float32]:
-        detune = float(rng.uniform(-_MAX_DETUNE_CENTS, _MAX_DETUNE_CENTS))
-        return player.play(font, program.number, compose(program.voice, SOLO_SECONDS, rng), SOLO_SECONDS, detune)
+        notes = compose(program.voice, SOLO_SECONDS, rng)
+        return _play(
+            lambda moved, cents: player.play(font, program.number, moved, SOLO_SECONDS, cents), notes, technique, rng
+        )
 
     return make
 
@@ -266,9 +289,22 @@ def _note_maker(instrument: str, notes: list[NoteFile]) -> _Make:
         voice = PROGRAMS[instrument][0].voice
         low, high = player[0].range or (voice.low, voice.high)
         played = replace(voice, low=low, high=high)
-        return player[0].play(compose(played, SOLO_SECONDS, rng), SOLO_SECONDS, rings=voice.rings, rng=rng)
+        player[0].forget()
+        return _play(
+            lambda moved, cents: player[0].play(moved, SOLO_SECONDS, rings=voice.rings, rng=rng, detune_cents=cents),
+            compose(played, SOLO_SECONDS, rng),
+            TECHNIQUES[instrument],
+            rng,
+        )
 
     return make
+
+
+def _play(play: Play, notes: list[Note], technique: Technique, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Notes to sound, a little out of tune, with the technique that is drawn."""
+    ranks = draw_register(rng) if technique.registers else (Rank(),)
+    detune = float(rng.uniform(-_MAX_DETUNE_CENTS, _MAX_DETUNE_CENTS))
+    return apply_technique(play_ranks(play, notes, ranks, detune), technique, rng)
 
 
 def _excerpts(paths: list[Path]) -> list[tuple[Path, int]]:
@@ -292,8 +328,8 @@ def _excerpt_maker(excerpts: list[tuple[Path, int]]) -> _Make:
     return make
 
 
-def _finish(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    if rng.random() < _ROOM_SHARE:
+def _finish(audio: NDArray[np.float32], rng: np.random.Generator, *, room: bool) -> NDArray[np.float32]:
+    if room and rng.random() < _ROOM_SHARE:
         wet, rt60 = float(rng.uniform(0.05, 0.6)), float(rng.uniform(0.25, 1.4))
         audio = add_room(set_peak(audio, 1.0), wet, rt60, rng)
     return set_peak(audio, float(10.0 ** (rng.uniform(-12.0, -1.0) / 20.0)))

@@ -32,6 +32,7 @@ from models.training.networks import relate
 from models.training.recordings import read_mono
 from models.training.segments import collect_segments
 from models.training.solos import Solo, list_solos
+from tests.bench.compare_solvers import VariantNMF, separate_at_hop
 
 HELD_OUT = (
     {"accordion": {"generaluser"}, "acoustic_guitar": {"philharmonia", "kyster"}, "cello": {"philharmonia"},
@@ -44,6 +45,7 @@ HELD_OUT = (
 SECONDS = (6.0, 9.0)
 LOUDNESS_DB = 3.0
 SHIFT_CENTS = 33.0
+HOPS = (2048, 1024, 512)
 
 Columns = NDArray[np.float32]
 Choose = Callable[[list[Solo], int], Columns]
@@ -92,13 +94,21 @@ def banks(solos: list[Solo], choose: Choose) -> list[BasesBank]:
 
 
 def measure(what: str, duets: list[Duet], separators: list[Separator]) -> None:
+    """Print one row of these two separators, one a fold."""
+
+    def run(mix: NDArray[np.float32], duet: Duet) -> NDArray[np.float32]:
+        return np.concatenate(separate(mix, SAMPLE_RATE, separators[duet.fold], *duet.names))
+
+    measure_by(what, duets, run)
+
+
+def measure_by(what: str, duets: list[Duet], run: Callable[[NDArray[np.float32], Duet], NDArray[np.float32]]) -> None:
     """Print one row: the mean SDR of each fold and of all, the worst duet, seconds a second."""
     began = time.perf_counter()
     means = []
     for duet in duets:
-        mix = duet.stems.sum(axis=0, keepdims=True)
-        estimates = separate(mix, SAMPLE_RATE, separators[duet.fold], *duet.names)
-        means.append(float(sdr(duet.stems, np.concatenate(estimates)).mean()))
+        estimates = run(duet.stems.sum(axis=0, keepdims=True), duet)
+        means.append(float(sdr(duet.stems, estimates).mean()))
     cost = (time.perf_counter() - began) / (sum(duet.stems.shape[1] for duet in duets) / SAMPLE_RATE)
     fold_a, fold_b = (np.mean([m for m, duet in zip(means, duets, strict=True) if duet.fold == f]) for f in (0, 1))
     numbers = f"{fold_a:.2f} | {fold_b:.2f} | {np.mean(means):.2f} | {min(means):.1f} | {sum(m < 0 for m in means)}"
@@ -203,7 +213,7 @@ def main(folder: Path, network_file: Path) -> None:
     plain = replace(base, smoothing_share=0.0, spectra_at_once=10_000, equaliser_iterations=0, adaptations=0)
     settings = {
         "nmf": base,
-        **{f"beta {beta}": replace(base, beta=beta) for beta in (0.0, 0.5, 1.0, 1.5, 2.0)},
+        **{f"beta {beta}": replace(base, beta=beta) for beta in (0.0, 0.5, 0.7, 1.0, 2.0)},
         "8 and 8 iterations": replace(base, iterations=8, pruned_iterations=8),
         "50 and 50 iterations": replace(base, iterations=50, pruned_iterations=50),
         "without smoothing": replace(base, smoothing_share=0.0),
@@ -216,6 +226,21 @@ def main(folder: Path, network_file: Path) -> None:
     }
     for what, chosen in settings.items():
         measure(what, duets, [AdaptiveNMF(bank, chosen) for bank in shipped])
+    variants: dict[str, dict[str, float]] = {
+        "mask exponent 0.7": {"exponent": 0.7},
+        "mask exponent 1.5": {"exponent": 1.5},
+        "mask exponent 2": {"exponent": 2.0},
+        **{f"sparse, {cost:g} of each activation": {"each": cost} for cost in (0.1, 1.0)},
+        **{f"group sparse a player a frame, {cost:g}": {"group": cost} for cost in (0.1, 1.0)},
+    }
+    for what, changed in variants.items():
+        measure(what, duets, [VariantNMF(bank, **changed) for bank in shipped])
+    for hop in HOPS:
+        measure_by(
+            f"hop {hop}, the clip as one window",
+            duets,
+            lambda mix, duet, hop=hop: separate_at_hop(mix, shipped[duet.fold], duet.names, hop),  # type: ignore[misc]
+        )
 
 
 if __name__ == "__main__":

@@ -110,6 +110,17 @@ def test_the_split_depends_on_the_seed_alone(segments: Segments) -> None:
     assert any(split != splits[0] for split in splits[2:])
 
 
+def test_every_origin_is_held_out_in_proportion() -> None:
+    origins = ["font"] * 12 + ["notes"] * 6 + ["piece"] * 6
+    solos = tuple(Solo(Path(f"{number}.flac"), "violin", origin) for number, origin in enumerate(origins))
+    numbers = np.arange(len(solos))
+    segments = Segments(np.zeros((24, 1, 1), np.float32), np.zeros(24, np.int64), numbers, solos, "")
+    splits = [hold_out(segments, 1 / 3, seed) for seed in range(5)]
+    for held_out in splits:
+        assert [int(held_out[part].sum()) for part in (slice(0, 12), slice(12, 18), slice(18, 24))] == [4, 2, 2]
+    assert len({split.tobytes() for split in splits}) > 1
+
+
 def test_what_is_factorised_is_kept_and_two_processes_agree(solos: list[Solo], tmp_path: Path) -> None:
     one = collect_segments(solos[:2] + solos[4:6], tmp_path, iterations=FEW)
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "segments").iterdir()}
