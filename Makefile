@@ -7,7 +7,7 @@ PIP_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint check bench docs clean
+.PHONY: help demo serve test lint check bench fuzz chaos docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -38,8 +38,14 @@ lint: $(BIN)/.installed-dev ## Check style, formatting and types
 
 check: lint test ## What CI runs
 
+fuzz: $(BIN)/.installed-dev ## Send 5,000 damaged and hostile uploads to a real service, and judge what comes of them
+	$(BIN)/python -m tests.fuzz
+
 bench: $(BIN)/.installed-dev ## Print what each stage costs: seconds, x real time, peak memory
 	$(BIN)/python -m tests.bench
+
+chaos: $(BIN)/.installed-dev ## Kill every part of the service at random, 200 times: no job may be lost
+	$(BIN)/python -m tests.chaos --rounds 200
 
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

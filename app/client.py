@@ -14,13 +14,15 @@ import contextlib
 import hashlib
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import httpx
 
+from app.metered_upload import Meter, MeteredFile, UploadProgress, open_upload, size_of
 from app.remote import (
     ClientError,
     InvalidAnswer,
@@ -57,9 +59,6 @@ LIVE_WAIT_S = 1.0  # `?wait=` when somebody watches the progress
 QUIET_WAIT_S = 20.0  # `?wait=` when nobody does
 SHORTEST_POLL_S = 0.2  # a server that ignores `?wait=` is still not asked more often
 RETRIED_STATUSES = frozenset({502, 503, 504})
-
-UploadProgress = Callable[[int, int], None]
-"""Called with bytes sent so far and bytes in all."""
 
 
 class DuettoClient:
@@ -122,11 +121,22 @@ class DuettoClient:
         right: str | None = None,
         separator: str | None = None,
         tagger: str | None = None,
+        stem_format: str | None = None,
+        bits: int | None = None,
+        webhook_url: str | None = None,
+        idempotency_key: str | None = None,
         on_upload: UploadProgress | None = None,
     ) -> RemoteJob:
         """Post a video, or frames (pictures, or one zip) with their audio; return the new job.
 
-        Never repeated by itself: a job must not be made twice.
+        Sent again while the server is away or busy, under one Idempotency-Key, so that one job comes of it.
+
+        Parameters
+        ----------
+        stem_format, bits : what the stems are to be, ``wav``, ``flac`` or ``mp3``, and how many bits a sample
+        webhook_url : where the server is to tell that the job has ended
+        idempotency_key : a name for this upload, where one call follows another that failed; else a new one is made
+        on_upload : sees how much is sent; from the beginning again, if it is sent again
 
         Raises
         ------
@@ -134,16 +144,27 @@ class DuettoClient:
         """
         pictures = [frames] if isinstance(frames, Path) else list(frames)
         chosen = [("video", path), *(("frames", picture) for picture in pictures), ("audio", audio)]
-        options = {"left": left, "right": right, "separator": separator, "tagger": tagger}
+        options = {
+            "left": left, "right": right, "separator": separator, "tagger": tagger, "webhook_url": webhook_url,
+            "format": stem_format, "bits": None if bits is None else str(bits),
+        }  # fmt: skip
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         with contextlib.ExitStack() as opened:
-            files = [(field, opened.enter_context(_open_upload(file))) for field, file in chosen if file is not None]
-            meter = _Meter(sum(_size(file) for _, file in files), on_upload)
-            response = self._once(
-                "POST",
-                "/v1/jobs",
-                files=[(field, (Path(file.name).name, _MeteredFile(file, meter))) for field, file in files],
-                data={name: value for name, value in options.items() if value is not None},
-            )
+            files = [(field, opened.enter_context(open_upload(file))) for field, file in chosen if file is not None]
+
+            def post() -> httpx.Response:
+                meter = Meter(sum(size_of(file) for _, file in files), on_upload)
+                for _, file in files:
+                    file.seek(0)
+                return self._once(
+                    "POST",
+                    "/v1/jobs",
+                    headers=headers,
+                    files=[(field, (Path(file.name).name, MeteredFile(file, meter))) for field, file in files],
+                    data={name: value for name, value in options.items() if value is not None},
+                )
+
+            response = self._repeated(post)
         return RemoteJob.of(_json(response))
 
     def job(self, job_id: str, *, wait_s: float | None = None) -> RemoteJob:
@@ -198,7 +219,7 @@ class DuettoClient:
         self._call("DELETE", f"/v1/jobs/{job_id}")
 
     def download(self, job_id: str, name: str, dest: Path) -> Path:
-        """Store the stem `name` (``left.wav``, ``right.wav``) at `dest`, whole or not at all; return `dest`.
+        """Store the stem `name` (see `RemoteJob.stem_name`) at `dest`, whole or not at all; return `dest`.
 
         A download that breaks off goes on where it stopped, in this call or in the next one.
 
@@ -262,10 +283,13 @@ class DuettoClient:
 
     def _call(self, method: str, url: str, **arguments: Any) -> httpx.Response:
         """Make a call that may be repeated, repeating it while the server is away or busy."""
+        return self._repeated(lambda: self._once(method, url, **arguments))
+
+    def _repeated(self, call: Callable[[], httpx.Response]) -> httpx.Response:
         failures = 0
         while True:
             try:
-                return self._once(method, url, **arguments)
+                return call()
             except (ServerUnreachable, ProblemError) as error:
                 failures += 1
                 pause_s = _backoff_s(failures)
@@ -297,55 +321,6 @@ class DuettoClient:
         if not response.is_success:
             raise _problem(response)
         return response
-
-
-class _Meter:
-    """Counts what has been read of all the files of one upload."""
-
-    def __init__(self, total: int, report: UploadProgress | None) -> None:
-        self._total = total
-        self._sent = 0
-        self._report = report
-
-    def add(self, count: int) -> None:
-        self._sent += count
-        if self._report:
-            self._report(self._sent, self._total)
-
-
-class _MeteredFile:
-    """What httpx reads an upload from: the file, with every read counted."""
-
-    def __init__(self, file: IO[bytes], meter: _Meter) -> None:
-        self._file = file
-        self._meter = meter
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._meter.add(len(data))
-        return data
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-
-def _open_upload(path: Path) -> IO[bytes]:
-    try:
-        if path.is_dir():
-            raise UnusableFile(f"{path} is a folder; give a file")
-        return path.open("rb")
-    except OSError as error:
-        raise UnusableFile(f"cannot read {path}: {error.strerror}") from error
-
-
-def _size(file: IO[bytes]) -> int:
-    return os.fstat(file.fileno()).st_size
 
 
 def _partial_path(dest: Path, url: str, etag: str | None) -> Path:

@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-SIDES = ("left", "right")
+from app.stem_names import SIDES
+
 STAGE_TEXT = {
     "probe": "reading the file",
     "tag": "looking who plays what",

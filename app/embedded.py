@@ -18,7 +18,7 @@ from types import TracebackType
 import redis
 
 from app.errors import DuettoError
-from app.supervisor import Child, Supervisor
+from app.supervisor import LONGEST_BACKOFF_S, Child, Supervisor
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 30.0  # replaying a long append-only file takes a while
@@ -59,7 +59,9 @@ class EmbeddedValkey:
         On entering, if the server does not come up.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, longest_backoff_s: float = LONGEST_BACKOFF_S) -> None:
+        """`longest_backoff_s`: after a crash the server is started again within this time."""
+        self._longest_backoff_s = longest_backoff_s
         self._dir = data_dir.resolve() / "valkey"
         self._config = self._dir / "valkey.conf"
         self._log = self._dir / "valkey.log"
@@ -164,7 +166,7 @@ class EmbeddedValkey:
         def start() -> Child:
             return Child(command, cwd=self._dir, grace_s=STOP_GRACE_S, keep_fds=[lock_fd])
 
-        self._supervisor = Supervisor("broker", start)
+        self._supervisor = Supervisor("broker", start, longest_backoff_s=self._longest_backoff_s)
         self.url = f"redis://:{password}@{LOOPBACK}:{port}/0"
         if self._answers():
             return True
@@ -198,7 +200,8 @@ class EmbeddedValkey:
             f'logfile "{_quoted(self._log)}"',
             "daemonize no",
             "appendonly yes",
-            "appendfsync everysec",
+            # With `everysec`, writes that it has answered wait in memory while a disk is slow, and go with a SIGKILL.
+            "appendfsync always",
             'save ""',  # the append-only file holds everything; snapshots beside it would cost a fork each
             "maxmemory-policy noeviction",  # jobs must never vanish silently
             "loglevel notice",
@@ -221,6 +224,29 @@ class EmbeddedValkey:
     def _last_words(self) -> str:
         lines = self._log_text().splitlines()
         return lines[-1] if lines else ""
+
+
+def running_url(data_dir: Path) -> str | None:
+    """Return the address of the server that another process of ours runs in this folder; None if none does.
+
+    What it needs is in a file that only its owner can read.
+    """
+    folder = data_dir.resolve() / "valkey"
+    try:
+        lock_fd = os.open(folder / "lock", os.O_RDWR)
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            return None
+        finally:
+            os.close(lock_fd)
+        lines = (folder / "valkey.conf").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    options = dict(line.split(" ", 1) for line in lines if " " in line)
+    return f"redis://:{options.get('requirepass', '')}@{LOOPBACK}:{options.get('port', '0')}/0"
 
 
 def _quoted(path: Path) -> str:

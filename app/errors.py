@@ -7,7 +7,7 @@
     ├── InvalidRequest          422  a field, option or query that cannot be used
     │   ├── UnknownInstrument        a name that is none of the eight
     │   ├── SameInstrument           one name on both sides
-    │   ├── UnknownOption            a separator or tagger that does not exist
+    │   ├── UnknownOption            a separator, tagger, format or number of bits that does not exist
     │   ├── UnknownField             a form field that does not exist
     │   ├── MissingInput             no file, or not all that belong together
     │   ├── ConflictingInput         files that exclude each other
@@ -16,11 +16,14 @@
     │   ├── CorruptZip               a zip of frames that cannot be read
     │   ├── TooManyImages            more frames than the setting allows
     │   ├── InvalidCursor            a list cursor that this server did not make
+    │   ├── UnusableWebhook          a webhook_url that nothing can or will be sent to
+    │   ├── WebhooksDisabled         a webhook_url where the server has no secret to sign with
     │   └── IdempotencyKeyReused     a key of an earlier, different upload
     ├── MalformedBody           400  no multipart body, or a broken one
     ├── Unauthorized            401  no API key, a wrong one, or nobody may come from there
     ├── JobNotFound             404  no such job, or deleted
     ├── FilesGone               404  the job's folder, or one file of it, is not there
+    ├── OtherFormat             404  a stem by a name that the job's format has not
     ├── IllegalTransition       409  the state machine has no such arrow
     ├── StemNotReady            409  asked for before the job succeeded
     ├── JobFailed               409  asked for stems of a job that failed
@@ -32,7 +35,8 @@
     ├── QuotaExceeded           429  as many jobs of this client wait as the setting allows
     ├── QueueFull               503  as many jobs wait as the setting allows
     ├── BrokerUnavailable       503  Redis cannot be reached
-    ├── StorageUnavailable      503  the data folder cannot be written
+    ├── BrokerFull              503  Redis has no memory left
+    ├── StorageUnavailable      503  the data folder cannot be written, or the bucket not be used
     └── StorageFull             507  no space left for an upload
 """
 
@@ -106,10 +110,10 @@ class SameInstrument(InvalidRequest):
 
 
 class UnknownOption(InvalidRequest):
-    """A separator or tagger that does not exist."""
+    """A separator, tagger or format that does not exist, or bits that the format does not have."""
 
     code = "unknown_option"
-    title = "No such separator or tagger"
+    title = "No such choice"
 
 
 class UnknownField(InvalidRequest):
@@ -168,6 +172,20 @@ class InvalidCursor(InvalidRequest):
     title = "A cursor that cannot be read"
 
 
+class UnusableWebhook(InvalidRequest):
+    """A `webhook_url` that is none, or that leads where nothing is sent."""
+
+    code = "unusable_webhook"
+    title = "A webhook address that cannot be used"
+
+
+class WebhooksDisabled(InvalidRequest):
+    """The server has no secret to sign webhooks with."""
+
+    code = "webhooks_disabled"
+    title = "This server sends no webhooks"
+
+
 class IdempotencyKeyReused(InvalidRequest):
     """The Idempotency-Key came before, with other fields or files."""
 
@@ -210,6 +228,14 @@ class FilesGone(DuettoError):  # noqa: N818
     status = 404
     code = "files_gone"
     title = "No such file of this job"
+
+
+class OtherFormat(DuettoError):  # noqa: N818
+    """A stem was asked for by a name that it does not have in the job's format."""
+
+    status = 404
+    code = "other_format"
+    title = "The stems have another format"
 
 
 class IllegalTransition(DuettoError):  # noqa: N818
@@ -309,8 +335,16 @@ class BrokerUnavailable(DuettoError):  # noqa: N818
     title = "The job queue cannot be reached"
 
 
+class BrokerFull(DuettoError):  # noqa: N818
+    """Redis has no memory left for another job."""
+
+    status = 503
+    code = "broker_full"
+    title = "The job queue has no memory left"
+
+
 class StorageUnavailable(DuettoError):  # noqa: N818
-    """The data folder cannot be written."""
+    """The data folder cannot be written, or the bucket cannot be used."""
 
     status = 503
     code = "storage_unavailable"

@@ -9,25 +9,36 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio import to_thread
+import redis
+from anyio import create_task_group, to_thread
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.middleware.cors import CORSMiddleware
 
-from app import problems
-from app.api import events, jobs, page, stems, submission, system
+from app import openapi, problems
+from app.api import events, jobs, metrics, page, stems, submission, system, webhooks
 from app.api.watch import JobWatch
 from app.broker import connect
+from app.broker_health import warn_of_broker
 from app.idempotency import IdempotencyKeys
 from app.jobs.store import JobStore
 from app.keys import parse_keyring
 from app.lingering import LingeringClose
+from app.logs.setup import configure_logging
+from app.metrics.collector import ServiceCollector
+from app.metrics.flusher import Flusher
+from app.metrics.requests import MeasureRequests
+from app.metrics.tally import Tally
 from app.queue import JobQueue
 from app.quota import ClientQuota
 from app.request_id import HEADER as REQUEST_ID_HEADER
 from app.request_id import RequestId
+from app.routing import parse_gpu_jobs
 from app.security_headers import SecurityHeaders
 from app.settings import Settings, get_settings
-from app.storage import LocalStorage
+from app.storage import open_storage
+from app.version import duetto_version
+from app.webhooks.acceptance import check_webhooks
 
 _DESCRIPTION = """
 Post the video of a musical duet; get back who plays which instrument on which side, and one stem for
@@ -53,12 +64,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises
     ------
     ConfigurationError
-        If no Redis is set, or the API keys cannot be read.
+        If no Redis is set, or the API keys, the webhooks' settings or `gpu_jobs` cannot be read.
     """
-    settings = settings or get_settings()
+    if settings is None:
+        # Called by a server's command line: the process is the API's, its log included.
+        settings = get_settings()
+        configure_logging(settings)
     app = FastAPI(
         title="Duetto",
-        version=system.duetto_version(),
+        version=duetto_version(),
         description=_DESCRIPTION,
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=_lifespan,
@@ -70,19 +84,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.redis = connect(settings)
     app.state.store = JobStore(app.state.redis)
-    app.state.storage = LocalStorage(settings.data_dir)
+    app.state.storage = open_storage(settings)
     app.state.queue = JobQueue(settings)
     app.state.idempotency = IdempotencyKeys(app.state.redis)
     app.state.quota = ClientQuota(app.state.redis, settings.max_queued_per_client)
     app.state.watch = JobWatch(app.state.store)
+    app.state.tally = Tally()
+    app.state.registry = CollectorRegistry(auto_describe=False)
+    app.state.registry.register(ServiceCollector(app.state.redis, settings.data_dir, duetto_version()))
+    ProcessCollector(registry=app.state.registry)
     app.state.keyring = parse_keyring(settings.api_keys)
-    for part in (submission, jobs, events, stems, system, page):
+    check_webhooks(settings)
+    parse_gpu_jobs(settings.gpu_jobs)
+    for part in (submission, jobs, events, stems, system, metrics, page):
         app.include_router(part.router)
+    app.webhooks.include_router(webhooks.router)
     problems.install(app)
+    openapi.install(app, asks_for_keys=bool(app.state.keyring))
     # The last one added is the outermost.
     app.add_middleware(LingeringClose)
     _allow_origins(app, settings)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(MeasureRequests, tally=app.state.tally)
     app.add_middleware(RequestId)
     return app
 
@@ -109,5 +132,16 @@ def _allow_origins(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
+    flusher = Flusher(app.state.tally, app.state.redis)
+    flusher.start()
+    async with create_task_group() as tasks:
+        tasks.start_soon(_warn_of_broker, app.state.redis)
+        yield
+        tasks.cancel_scope.cancel()
+    await to_thread.run_sync(flusher.stop)
     await to_thread.run_sync(app.state.redis.close)
+
+
+async def _warn_of_broker(client: redis.Redis) -> None:
+    """Say once what of the broker's settings can lose jobs. Beside the start, which must not wait for a broker."""
+    await to_thread.run_sync(warn_of_broker, client, abandon_on_cancel=True)

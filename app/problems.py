@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.errors import BrokerUnavailable, DuettoError, InvalidRequest
-from app.queue import RETRY_AFTER_S
+from app.broker import broker_problem
+from app.errors import DuettoError, InvalidRequest
+from app.openapi import allowed_methods
 from app.request_id import HEADER as REQUEST_ID_HEADER
 from app.security_headers import SECURITY_HEADERS
 
@@ -113,8 +114,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DuettoError, _on_duetto_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    for kind in (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError):
-        app.add_exception_handler(kind, _on_broker_error)
+    app.add_exception_handler(redis.RedisError, _on_broker_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_unforeseen)
 
@@ -190,15 +190,17 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not possible here; the Allow header and /docs say what is",
     }
     detail = details.get(error.status_code, str(error.detail))
-    return _problem(request, error.status_code, code, title, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+    return _problem(request, error.status_code, code, title, detail, headers=headers)
 
 
 async def _on_broker_error(request: Request, error: Exception) -> Response:
-    del error  # its text names the broker's address
-    kind = BrokerUnavailable
-    detail = "the job queue cannot be reached; try again in a moment"
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return _problem(request, kind.status, kind.code, kind.title, detail, headers=headers)
+    problem = broker_problem(error)
+    if problem is None:
+        raise error
+    return await _on_duetto_error(request, problem)
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

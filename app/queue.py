@@ -1,4 +1,7 @@
-"""The job queue: sends a job's id to the workers through Celery, and holds Celery's settings.
+"""The job queues: send a job's id to the workers through Celery, and hold Celery's settings.
+
+There are two, so that jobs that want a GPU can wait for the workers that have one; which job goes where says
+app/routing.py. A worker takes from both, unless it is told otherwise (``--queues``).
 
 `celery_options` is the one place for what the broker and the workers must agree on; the worker
 builds its Celery app from the same dictionary.
@@ -7,26 +10,33 @@ builds its Celery app from the same dictionary.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import redis
 
-from app.broker import CONNECT_TIMEOUT_S, SOCKET_TIMEOUT_S, broker_url
-from app.errors import BrokerUnavailable
+from app.broker import CONNECT_TIMEOUT_S, RETRY_AFTER_S, SOCKET_TIMEOUT_S, broker_problem, broker_url, tls_options
+from app.errors import BrokerFull, BrokerUnavailable
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from celery import Celery
 
+QueueName = Literal["duetto", "duetto-gpu"]
 QUEUE_NAME: Final = "duetto"
+GPU_QUEUE_NAME: Final = "duetto-gpu"
+# In the order in which a worker that takes from both looks at them: others can do what waits in the second.
+QUEUES: Final[tuple[QueueName, ...]] = (GPU_QUEUE_NAME, QUEUE_NAME)
 TASK_NAME: Final = "duetto.separate"
 
 # On a stop, running jobs have so long to end before they go back to the queue. Most jobs that do not end in
 # this time would not in three times as much either, and whoever pressed Ctrl-C waits.
 SOFT_SHUTDOWN_TIMEOUT_S: Final = 10.0
-RETRY_AFTER_S: Final = 5
 _PUBLISH_RETRIES: Final = 2
+# Kombu's own names: the messages that workers have and have not acknowledged, by delivery tag, and since when.
+_DELIVERED: Final = "unacked"
+_DELIVERED_SINCE: Final = "unacked_index"
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -35,11 +45,13 @@ def celery_options(settings: Settings) -> dict[str, Any]:
     Raises
     ------
     ConfigurationError
-        If no Redis is set.
+        If no Redis is set, or its settings contradict each other.
     """
     visibility = {"visibility_timeout": settings.visibility_timeout_s}
     return {
         "broker_url": broker_url(settings),
+        # No TLS where there is nothing to say of it. There is no result backend to tell the same.
+        "broker_use_ssl": tls_options(settings) or None,
         "broker_connection_retry_on_startup": True,
         # A job longer than the visibility timeout would be started twice. Celery reads the three of
         # them in different places (the transport, the backend, and `celery inspect`), so all are set.
@@ -48,6 +60,8 @@ def celery_options(settings: Settings) -> dict[str, Any]:
             # Kombu looks at lost messages every interval x throttle seconds: 100 by default.
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
+            # A worker takes from the queue that it names first as long as that has messages. By default it takes turns.
+            "queue_order_strategy": "priority",
         },
         "result_backend_transport_options": visibility,
         "visibility_timeout": settings.visibility_timeout_s,
@@ -60,6 +74,8 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "task_soft_time_limit": settings.soft_time_limit_s,
         "task_time_limit": settings.hard_time_limit_s,
         "task_default_queue": QUEUE_NAME,
+        # What a worker without `--queues` takes from. Celery fills in exchange and routing key.
+        "task_queues": {name: {} for name in QUEUES},
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_publish_retry_policy": {
@@ -96,13 +112,13 @@ class JobQueue:
         celery.conf.update(self._options)
         return celery
 
-    def enqueue(self, job_id: str) -> None:
-        """Send the job to the queue. The task's id is the job's.
+    def enqueue(self, job_id: str, queue: QueueName = QUEUE_NAME) -> None:
+        """Send the job to a queue. The task's id is the job's.
 
         Raises
         ------
-        BrokerUnavailable
-            If Redis cannot be reached.
+        BrokerUnavailable, BrokerFull
+            If Redis cannot be reached, or has no memory left.
         """
         from kombu.exceptions import OperationalError  # noqa: PLC0415 - as above
 
@@ -113,35 +129,71 @@ class JobQueue:
                     TASK_NAME,
                     args=[job_id],
                     task_id=job_id,
-                    queue=QUEUE_NAME,
+                    queue=queue,
                     ignore_result=True,
                     connection=connection,
                 )
-        except OperationalError as error:
+        except (redis.RedisError, OperationalError) as error:
+            # Kombu puts its own error around that of Redis, or lets that one through.
+            problem = broker_problem(error.__cause__ or error)
+            if isinstance(problem, BrokerFull):
+                raise problem from error
             raise BrokerUnavailable(
                 "the job queue cannot be reached and the job was not taken; send it again in a moment",
                 retry_after_s=RETRY_AFTER_S,
             ) from error
 
 
-def next_job_id(client: redis.Redis) -> str | None:
-    """Return the id of the job whose message is delivered next; None if no message waits.
+def next_job_id(client: redis.Redis, queue: QueueName = QUEUE_NAME) -> str | None:
+    """Return the id of the job whose message that queue delivers next; None if no message waits in it.
 
     "" if that message is none of ours. Raises `redis.exceptions.RedisError` if Redis cannot be reached.
     """
     # Kombu puts messages in on the left and takes them out on the right.
-    raw = client.lindex(QUEUE_NAME, -1)
+    raw = client.lindex(queue, -1)
     if raw is None:
         return None
     try:
-        return str(json.loads(str(raw))["headers"]["id"])
-    except (ValueError, KeyError, TypeError):
+        return _job_of(json.loads(str(raw)))
+    except ValueError:
         return ""
 
 
-def move_newest_to_front(client: redis.Redis) -> None:
-    """Let the message that was sent last be delivered next.
+def delivered_messages(client: redis.Redis) -> dict[str, str]:
+    """Return the messages that workers have and have not acknowledged: delivery tag and job.
+
+    Those of a worker that was killed stay there until the visibility timeout, which is hours. Messages of
+    other tasks are left out. Raises `redis.exceptions.RedisError` if Redis cannot be reached.
+    """
+    found = {}
+    for tag, raw in cast("dict[str, str]", client.hgetall(_DELIVERED)).items():
+        # The message, its exchange, its routing key.
+        if job_id := _job_of(json.loads(raw)[0]):
+            found[tag] = job_id
+    return found
+
+
+def drop_delivered(client: redis.Redis, tags: Sequence[str]) -> None:
+    """Let these messages never be delivered again. A worker that acknowledges one later changes nothing."""
+    if tags:
+        with client.pipeline() as pipeline:
+            pipeline.zrem(_DELIVERED_SINCE, *tags)
+            pipeline.hdel(_DELIVERED, *tags)
+            pipeline.execute()
+
+
+def _job_of(message: Any) -> str:
+    """Return the id of the job that a message of Celery's is about; "" if it is about none."""
+    try:
+        headers = message["headers"]
+        return str(headers["id"]) if headers["task"] == TASK_NAME else ""
+    except (KeyError, TypeError):
+        return ""
+
+
+def move_newest_to_front(client: redis.Redis, queue: QueueName = QUEUE_NAME) -> None:
+    """Let the message that was sent to that queue last be delivered next.
 
     Another may be sent between the two steps; then that one jumps the queue and none is lost.
     """
-    client.lmove(QUEUE_NAME, QUEUE_NAME, "LEFT", "RIGHT")
+    client.lmove(queue, queue, "LEFT", "RIGHT")

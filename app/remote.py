@@ -15,6 +15,7 @@ These errors are no :class:`app.errors.DuettoError`: those are what *this* side 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,6 +109,19 @@ class RemoteJob:
     def is_final(self) -> bool:
         """Whether the job will not change any more."""
         return self.state in FINAL_STATES
+
+    def stem_name(self, side: str) -> str:
+        """Return what the stem of that side (``left``, ``right``) is called, once there is one: ``left.wav``.
+
+        Raises
+        ------
+        InvalidAnswer
+            If there is none, or by a name that could lead out of a folder.
+        """
+        name = str(self.links.get(side) or "").rpartition("/")[2]
+        if not re.fullmatch(r"[a-z0-9]+\.[a-z0-9]+", name):
+            raise InvalidAnswer(f"the job has no link to its {side} stem; is this address a Duetto server?")
+        return name
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> RemoteJob:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.methods import SeparatorName, TaggerName
+from app.methods import DeviceName, SeparatorName, TaggerName
 
 MIB = 1 << 20
+# Plain text for the sake of who builds on them, and never shown; every setting of type SecretStr hides itself.
+SECRETS = frozenset({"redis_url", "api_keys"})
+MASK = "**********"
 
 
 def _default_data_dir() -> Path:
@@ -40,9 +44,41 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(
         default_factory=_default_cache_dir, description="Folder for downloaded weights and training sources."
     )
+    storage: str | None = Field(
+        default=None,
+        description="Where uploads and stems go instead of `data_dir`: s3://BUCKET or s3://BUCKET/PREFIX, a bucket "
+        "that speaks S3.",
+    )
+    s3_endpoint: str | None = Field(
+        default=None,
+        description="Address of the S3 server, e.g. https://minio.example:9000. Unset: AWS_ENDPOINT_URL, else "
+        "Amazon's.",
+    )
+    s3_region: str | None = Field(default=None, description="Region of the bucket. Unset: AWS_REGION, else us-east-1.")
+    s3_access_key_id: str | None = Field(
+        default=None,
+        description="Key for the bucket. Unset: AWS_ACCESS_KEY_ID, else what the machine's role or web identity gives.",
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        default=None, description="Secret of `s3_access_key_id`. Unset: AWS_SECRET_ACCESS_KEY."
+    )
+    s3_virtual_hosts: bool = Field(
+        default=False,
+        description="Whether `s3_endpoint` has the bucket in its host name; otherwise the bucket goes into the path.",
+    )
     redis_url: str | None = Field(
         default=None,
-        description="Redis or Valkey to use, e.g. redis://redis:6379/0. Unset: `duetto serve` starts its own.",
+        description="Redis or Valkey to use, e.g. redis://redis:6379/0, or rediss://USER:PASSWORD@redis:6379/0 for "
+        "TLS. Unset: `duetto serve` starts its own.",
+    )
+    redis_ca_file: Path | None = Field(
+        default=None, description="Certificates (PEM) that Redis's must be signed by. Unset: those the system trusts."
+    )
+    redis_cert_file: Path | None = Field(
+        default=None, description="Certificate (PEM) to show to Redis, where it asks for one."
+    )
+    redis_key_file: Path | None = Field(
+        default=None, description="Private key (PEM) of `redis_cert_file`, if it is not in that file."
     )
     workers: PositiveInt = Field(default=1, description="Jobs that one worker process tree handles at a time.")
     threads: PositiveInt | None = Field(
@@ -55,6 +91,17 @@ class Settings(BaseSettings):
     max_duration_s: PositiveFloat = Field(default=7200.0, description="Longest recording in seconds.")
     max_pixels: PositiveInt = Field(default=40_000_000, description="Most pixels in one picture or video frame.")
     max_images: PositiveInt = Field(default=20_000, description="Most pictures in one upload of frames.")
+    media_memory_bytes: int = Field(
+        default=2048 * MIB,
+        ge=512 * MIB,
+        description="Address space of the process that decodes an upload.",
+    )
+    media_cpu_s: PositiveFloat = Field(
+        default=120.0, description="CPU seconds for decoding an upload, before any of it is decoded."
+    )
+    media_cpu_per_s: PositiveFloat = Field(
+        default=4.0, description="CPU seconds more for decoding, for each second of the recording that was decoded."
+    )
     max_queued: PositiveInt = Field(
         default=10_000, description="Most jobs waiting; beyond it new ones are answered 503."
     )
@@ -80,15 +127,41 @@ class Settings(BaseSettings):
         description="Comma-separated origins whose web pages may call the API, e.g. https://music.example; * is all.",
     )
 
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret that signs webhooks, as `duetto webhook-secret` makes it; several, to replace one by "
+        "another, have spaces between. Unset: `webhook_url` is refused. API and workers need the same.",
+    )
+    webhook_allow_private: str | None = Field(
+        default=None,
+        description="Comma-separated networks that webhooks may go to although they are not public, e.g. 10.1.0.0/16.",
+    )
+
     tagger: TaggerName = Field(default="auto", description="Picture network for jobs that name none.")
     separator: SeparatorName = Field(default="auto", description="Separator for jobs that name none.")
+    device: DeviceName = Field(
+        default="cpu",
+        description="Where a worker's picture networks run: `cpu`, `cuda` (an NVIDIA GPU; without one the worker does "
+        "not start), or `auto` (the GPU if there is one).",
+    )
+    gpu_jobs: str | None = Field(
+        default=None,
+        description="Comma-separated names of taggers and separators whose jobs wait in a queue of their own, "
+        "`duetto-gpu`, e.g. densenet161. Unset: none.",
+    )
     densenet161_weights: Path | None = Field(
         default=None, description="File with DenseNet-161's ImageNet weights. Unset: the cache, else a download."
     )
     offline: bool = Field(default=False, description="Never download weights; use what is on the machine.")
 
+    job_time_s: PositiveFloat = Field(
+        default=900.0, description="Seconds that a job may run, whatever the length of its recording."
+    )
+    job_time_per_s: PositiveFloat = Field(
+        default=20.0, description="Seconds more that a job may run, for each second of its recording."
+    )
     soft_time_limit_s: PositiveInt = Field(
-        default=6 * 3600, description="A job is stopped and fails after this many seconds."
+        default=6 * 3600, description="No job runs longer than this many seconds, whatever its length."
     )
     job_ttl_s: PositiveFloat = Field(
         default=7 * 86400.0,
@@ -98,6 +171,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe line to log."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Lines of the log for people, or one JSON object a line."
+    )
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
+        """Show all but what is not for a log: pydantic's own hook for `repr` and `str`."""
+        for name, value in super().__repr_args__():
+            yield name, MASK if value is not None and name in SECRETS else value
 
     @property
     def hard_time_limit_s(self) -> int:

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import redis
+from pydantic import SecretStr
 
 import app
+from app.broker import connect, shown_address
 from app.embedded import LOOPBACK, EmbeddedValkey
 from app.errors import DuettoError
-from app.queue import QUEUE_NAME, SOFT_SHUTDOWN_TIMEOUT_S, celery_options
+from app.logs.setup import quiet_level
+from app.queue import QUEUES, SOFT_SHUTDOWN_TIMEOUT_S, celery_options
 from app.settings import Settings
 from app.supervisor import Child, Supervisor
 
@@ -97,10 +100,14 @@ def listen(host: str, port: int) -> socket.socket:
         If the address cannot be taken; the message says why and what to do.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
     except OSError as error:
         raise PortInUse(f"{host!r} is no address of this machine ({error.strerror}). Try --host {LOOPBACK}.") from error
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is spelt out: asyncio turns Nagle's algorithm off only for a socket that says that it is TCP's. With
+    # it on, the body of an answer waits up to 40 ms until the client has acknowledged the head (measured).
+    listener = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -124,16 +131,16 @@ def url_of(listener: socket.socket) -> str:
 def worker_environment(settings: Settings) -> dict[str, str]:
     """Return the environment for a worker: this one, every setting spelt out, and the thread limits."""
     environment = dict(os.environ)
-    for name, value in settings.model_dump(mode="json").items():
+    for name, value in settings:
         variable = f"DUETTO_{name.upper()}"
         environment.pop(variable, None)
-        if value is not None:
+        if isinstance(value, SecretStr):
+            environment[variable] = value.get_secret_value()
+        elif isinstance(value, Path):
+            # The worker runs in a folder of its own; relative paths were meant from here.
+            environment[variable] = str(value.resolve())
+        elif value is not None:
             environment[variable] = str(value)
-    # The worker runs in a folder of its own; relative paths were meant from here.
-    for name in ("data_dir", "cache_dir", "densenet161_weights"):
-        path = getattr(settings, name)
-        if path is not None:
-            environment[f"DUETTO_{name.upper()}"] = str(Path(path).resolve())
     threads = str(settings.threads_per_job)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[variable] = threads
@@ -147,21 +154,20 @@ def worker_environment(settings: Settings) -> dict[str, str]:
 
 def _worker_command(settings: Settings, name: str) -> list[str]:
     return [
-        sys.executable, "-P", "-W", ROOT_WARNING_FILTER, "-m", "celery", "-A", WORKER_APP, "worker",
-        "--pool", "prefork", "--concurrency", str(settings.workers), "--queues", QUEUE_NAME,
-        "--hostname", name, "--loglevel", "WARNING", "--without-gossip", "--without-mingle",
+        sys.executable, "-P", "-W", ROOT_WARNING_FILTER, "-m", "celery", "-A", WORKER_APP, "--quiet", "worker",
+        "--pool", "prefork", "--concurrency", str(settings.workers), "--queues", ",".join(QUEUES),
+        "--hostname", name, "--without-gossip", "--without-mingle",
     ]  # fmt: skip
 
 
-def _check_broker(url: str) -> None:
+def _check_broker(settings: Settings) -> None:
     try:
-        with contextlib.closing(redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=5.0)) as client:
+        with contextlib.closing(connect(settings)) as client:
             client.ping()
-    except (redis.exceptions.RedisError, ValueError, OSError) as error:
-        shown = url.rpartition("@")[2]  # without the password
+    except (redis.exceptions.RedisError, OSError) as error:
         raise BrokerUnreachable(
-            f"no Redis answers at {shown} ({error}). Start it, correct --redis-url or DUETTO_REDIS_URL, "
-            "or leave both out: duetto then starts a broker of its own."
+            f"no Redis answers at {shown_address(settings)} ({error}). Start it, correct --redis-url or "
+            "DUETTO_REDIS_URL, or leave both out: duetto then starts a broker of its own."
         ) from error
 
 
@@ -185,13 +191,14 @@ def backstage(settings: Settings, *, worker_output: IO[bytes] | None = None) -> 
             settings = settings.model_copy(update={"redis_url": broker.url})
         redis_url = settings.redis_url
         assert redis_url is not None  # noqa: S101 - set just above
-        _check_broker(redis_url)
+        _check_broker(settings)
         run_dir = settings.data_dir / "run"
         run_dir.mkdir(parents=True, exist_ok=True)
         # Unique among all workers that share a Redis.
         worker_name = f"duetto-{secrets.token_hex(4)}@{platform.node() or 'localhost'}"
         command = _worker_command(settings, worker_name)
         environment = worker_environment(settings)
+        environment["DUETTO_LOG_LEVEL"] = quiet_level(settings)
 
         def start() -> Child:
             return Child(
@@ -222,9 +229,10 @@ def make_server(settings: Settings, *, on_up: Callable[[], None] = lambda: None)
     return Server(
         uvicorn.Config(
             create_app(settings),
-            # Its info lines only repeat what `duetto serve` prints itself.
-            log_level="warning" if settings.log_level == "info" else settings.log_level,
-            access_log=settings.log_level == "debug",
+            log_config=None,  # what the whole process has: app/logs/setup.py
+            # At a terminal its info lines only repeat what `duetto serve` prints itself.
+            log_level=quiet_level(settings),
+            access_log=quiet_level(settings) in ("debug", "info"),
             timeout_graceful_shutdown=API_GRACE_S,
             server_header=False,
         )

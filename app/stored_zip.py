@@ -12,14 +12,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from app.digests import Digest
+from app.stored_file import RangeReader, StoredFile
 
-READ_BYTES: Final = 1 << 18
 _LOCAL: Final = struct.Struct("<4s5H3I2H")
 _CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
 _END: Final = struct.Struct("<4s4H2IH")
@@ -33,64 +30,53 @@ _MODE: Final = 0o100644 << 16
 _MOST: Final = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
-class FileSegment:
-    """A whole file within something longer. `size` in bytes."""
-
-    path: Path
-    size: int
-
-
-Segment = bytes | FileSegment
+# A file stands for all of its bytes.
+Segment = bytes | StoredFile
 
 
 def length_of(segments: Sequence[Segment]) -> int:
     """Return the bytes of all segments together."""
-    return sum(segment.size if isinstance(segment, FileSegment) else len(segment) for segment in segments)
+    return sum(len(segment) if isinstance(segment, bytes) else segment.digest.size for segment in segments)
 
 
 def read_segments(segments: Sequence[Segment], start: int, stop: int) -> Iterator[bytes]:
     """Yield the bytes from `start` up to `stop`, in blocks. All files are open from the first block on.
 
-    Raises `OSError` if one cannot be opened, `EOFError` if it is shorter than it was.
+    Raises what opening and reading a `StoredFile` raises.
     """
     with ExitStack() as opened:
-        parts: list[tuple[BinaryIO, int]] = []
+        parts: list[tuple[RangeReader, int, int]] = []
         offset = 0
         for segment in segments:
             size = length_of([segment])
             first, last = max(start - offset, 0), min(stop - offset, size)
             offset += size
-            if first >= last:
-                continue
-            if isinstance(segment, FileSegment):
-                file: BinaryIO = opened.enter_context(segment.path.open("rb"))
-            else:
-                file = BytesIO(segment)
-            file.seek(first)
-            parts.append((file, last - first))
-        for file, wanted in parts:
-            left = wanted
-            while left > 0:
-                block = file.read(min(READ_BYTES, left))
-                if not block:
-                    raise EOFError("a published file is shorter than it was")
-                left -= len(block)
-                yield block
+            if first < last:
+                read = _reader(segment) if isinstance(segment, bytes) else opened.enter_context(segment.open())
+                parts.append((read, first, last))
+        for read, first, last in parts:
+            yield from read(first, last)
 
 
-def stored_zip(members: Sequence[tuple[Path, Digest]]) -> list[Segment]:
+def _reader(data: bytes) -> RangeReader:
+    def read(start: int, stop: int) -> Iterator[bytes]:
+        yield data[start:stop]
+
+    return read
+
+
+def stored_zip(files: Sequence[StoredFile]) -> list[Segment]:
     """Return the segments of a zip with one stored member for each file, named as the file is (ASCII)."""
     segments: list[Segment] = []
     directory = b""
     offset = 0
-    for path, digest in members:
-        name = path.name.encode("ascii")
+    for file in files:
+        name, digest = file.name.encode("ascii"), file.digest
         local = _local_header(name, digest)
         directory += _central_header(name, digest, offset)
-        segments += [local, FileSegment(path, digest.size)]
+        segments += [local, file]
         offset += len(local) + digest.size
-    return [*segments, directory + _end(len(members), len(directory), offset)]
+    return [*segments, directory + _end(len(files), len(directory), offset)]
 
 
 def _local_header(name: bytes, digest: Digest) -> bytes:

@@ -122,11 +122,13 @@ class Supervisor:
     """Keeps one program running: starts it, and starts it again, ever more patiently, when it ends unasked.
 
     `start` makes a new :class:`Child`. The first one is made in the constructor, so its errors reach the caller.
+    A restart waits `longest_backoff_s` at most.
     """
 
-    def __init__(self, name: str, start: Callable[[], Child]) -> None:
+    def __init__(self, name: str, start: Callable[[], Child], *, longest_backoff_s: float = LONGEST_BACKOFF_S) -> None:
         self._name = name
         self._start = start
+        self._longest_backoff_s = longest_backoff_s
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._child = start()
@@ -151,7 +153,7 @@ class Supervisor:
             log.warning("the %s ended unasked (status %s); starting it again in %.1f s", self._name, status, backoff_s)
             if not self._restart_after(backoff_s):
                 return
-            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            backoff_s = min(2 * backoff_s, self._longest_backoff_s)
 
     def _restart_after(self, backoff_s: float) -> bool:
         """Wait, then start the program again, trying until it starts. False if asked to stop meanwhile."""
@@ -163,7 +165,7 @@ class Supervisor:
                     self._child = self._start()
                 except OSError as error:
                     log.warning("the %s could not be started: %s", self._name, error)
-                    backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+                    backoff_s = min(2 * backoff_s, self._longest_backoff_s)
                     continue
                 self.restarts += 1
                 return True

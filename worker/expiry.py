@@ -21,7 +21,7 @@ from typing import Final
 from app.errors import IllegalTransition, JobNotFound
 from app.jobs.states import ARROWS, JobState
 from app.jobs.store import JobStore
-from app.storage import LocalStorage
+from app.storage.protocol import StorageUpkeep
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _STATES_AT_ONCE: Final = 500
 _ENDED: Final = tuple(state for state, targets in ARROWS.items() if JobState.EXPIRED in targets)
 
 
-def expire_jobs(store: JobStore, storage: LocalStorage, ttl_s: float, now: float | None = None) -> bool:
+def expire_jobs(store: JobStore, storage: StorageUpkeep, ttl_s: float, now: float | None = None) -> bool:
     """Expire jobs that ended `ttl_s` seconds ago, and remove those that expired as long ago.
 
     Parameters
@@ -78,7 +78,7 @@ def expire_jobs(store: JobStore, storage: LocalStorage, ttl_s: float, now: float
     return False
 
 
-def sweep(store: JobStore, storage: LocalStorage, orphan_after_s: float = ORPHAN_AFTER_S) -> None:
+def sweep(store: JobStore, storage: StorageUpkeep, orphan_after_s: float = ORPHAN_AFTER_S) -> None:
     """Remove files that no job owns; for when a worker starts, and now and then.
 
     Raises
@@ -87,14 +87,15 @@ def sweep(store: JobStore, storage: LocalStorage, orphan_after_s: float = ORPHAN
         If either cannot be reached.
     """
     storage.clear_trash(orphan_after_s)
-    ids = storage.job_ids()
-    while some := list(itertools.islice(ids, _STATES_AT_ONCE)):
-        for job_id, state in zip(some, store.states(some), strict=True):
+    stored = storage.jobs()
+    while some := list(itertools.islice(stored, _STATES_AT_ONCE)):
+        ids = [job.id for job in some]
+        for job_id, job, state in zip(ids, some, store.states(ids), strict=True):
             if state is None:
                 if storage.last_written(job_id) < time.time() - orphan_after_s:
                     logger.warning("job %s has files but no record; they are removed", job_id)
                     storage.delete(job_id)
             elif state is JobState.EXPIRED:
                 storage.delete(job_id)
-            elif state.is_final:
+            elif state.is_final and job.has_scratch:
                 storage.clear_scratch(job_id)

@@ -42,7 +42,7 @@ def _failure(error: BaseException) -> JobFailure | tuple[str, str, bool]:
     elif isinstance(error, RuntimeError) and "alloc" in str(error) and "memory" in str(error):
         # What torch raises when its allocator fails; NumPy raises a MemoryError.
         found = OutOfMemory()
-    elif isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+    elif isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in _FULL):
         found = ("storage_full", _STORAGE_FULL, True)
     elif isinstance(error, StorageUnavailable):
         found = ("storage_unavailable", str(error), True)
@@ -55,6 +55,7 @@ def _failure(error: BaseException) -> JobFailure | tuple[str, str, bool]:
     return found
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _STORAGE_FULL = "The server has no space left for the stems. Try again later, or ask its operator for space."
 _MODEL_UNAVAILABLE = (
     "The server lacks a model that this job needs. Choose another tagger or separator, "

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from app.broker import connect
 from app.jobs.lease import BEAT_EVERY_S, Leases
+from app.logs.context import log_context
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,10 @@ class Heartbeat:
         self._client.close()
 
     def _beat(self) -> None:
-        leases = Leases(self._client)
+        with log_context(job_id=self._job_id, attempt=self._attempt):
+            self._beat_until_done(Leases(self._client))
+
+    def _beat_until_done(self, leases: Leases) -> None:
         while not self._done.wait(self._every_s):
             try:
                 if leases.beat(self._job_id, self._attempt):

@@ -1,7 +1,7 @@
 """The job itself, without queue or HTTP: media files in, two stems and a result document out.
 
 Stages: probe (what is it?), tag (who is where?), separate (decode, split, write block by block),
-encode (finish the files and the document).
+encode (convert to the format that was asked for, finish the files and the document).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from app.jobs.record import JobOptions
 from app.jobs.states import Stage
-from app.storage import LEFT, RESULT, RIGHT
+from app.stem_formats import StemFormat
+from app.stem_names import RESULT
 from models.duet import FRAMES_PER_SECOND, MAX_FRAMES, DuetLabels, label_duet
 from models.instruments import NAMES
 from models.separation import separate_blocks
@@ -28,7 +29,7 @@ from worker.levels import Level
 from worker.media.limits import MediaLimits
 from worker.media.probe import MediaInfo
 from worker.media.sound import SoundReader
-from worker.media.stems import StemWriter
+from worker.media.stems import StemPair, check_fit
 from worker.source import Source
 
 Report = Callable[[Stage, float], None]
@@ -36,9 +37,11 @@ ShouldStop = Callable[[], bool]
 
 SILENCE = 1e-5  # full scale 1.0: -100 dB, below the last bit of 16-bit sound
 SHORT_CLIP_S = 1.0
-# Seconds of work on two cores, to share out the progress bar: per frame looked at, per second of sound.
+# Seconds of work on two cores, to share out the progress bar: per frame looked at, per second of sound, and per
+# second of sound that is converted (floats are written as they come).
 _TAG_COST = 0.12
 _SEPARATE_COST = 0.06
+_ENCODE_COST: dict[StemFormat, float] = {"wav": 0.002, "flac": 0.003, "mp3": 0.06}
 _PROBE_SHARE = 0.02
 _ENCODE_SHARE = 0.02
 
@@ -61,6 +64,7 @@ def run_pipeline(
     *,
     report: Report = lambda _stage, _fraction: None,
     should_stop: ShouldStop = lambda: False,
+    probed: Callable[[MediaInfo], None] = lambda _info: None,
 ) -> dict[str, Any]:
     """Separate one duet.
 
@@ -68,8 +72,8 @@ def run_pipeline(
     ----------
     source : Source
     output : Path
-        An existing folder; it gets left.wav, right.wav (32-bit float, the mix's rate, channels and
-        length) and result.json.
+        An existing folder; it gets both stems, for instance left.wav and right.wav, with the mix's rate,
+        channels and length (worker/media/stems.py has the exceptions), and result.json.
     options : JobOptions
     engines : Engines
     limits : MediaLimits
@@ -77,6 +81,8 @@ def run_pipeline(
         Called with the stage and the progress of the whole job, 0 to 1, never falling.
     should_stop : callable
         Looked at in every long loop.
+    probed : callable
+        Called once with what the header of the sound's file says.
 
     Returns
     -------
@@ -92,8 +98,11 @@ def run_pipeline(
     """
     named = options.left is not None and options.right is not None
     report(Stage.PROBE, 0.0)
-    info = source.probe(limits, needs_picture=not named)
-    tag_share, separate_share = _shares(info, tags=not named)
+    info = source.probe(limits, needs_picture=not named, should_stop=should_stop)
+    probed(info)
+    # Before any work, where the header tells; what is decoded then has the last word.
+    check_fit(options.format, info.sample_rate or 0, info.channels or 0)
+    tag_share, separate_share = _shares(info, options, tags=not named)
     seen: Seen | None = None
     if not named:
         report(Stage.TAG, _PROBE_SHARE)
@@ -112,7 +121,7 @@ def run_pipeline(
     report(Stage.SEPARATE, begin)
     separator = engines.separator(options.separator)
     levels = {"mix": Level(), "left": Level(), "right": Level()}
-    with SoundReader(source.sound, limits) as sound:
+    with SoundReader(source.sound, limits, should_stop) as sound:
 
         def mix() -> Iterator[NDArray[np.float32]]:
             for block in sound.blocks():
@@ -123,25 +132,25 @@ def run_pipeline(
 
         rate, channels = sound.sample_rate, sound.channels
         total = max(1.0, (info.duration_s or limits.max_duration_s) * rate)
-        with (
-            StemWriter(output / LEFT, rate, channels) as left_stem,
-            StemWriter(output / RIGHT, rate, channels) as right_stem,
-        ):
+        with StemPair(output, options.format, options.bits, rate, channels) as stems:
             for pieces in separate_blocks(mix(), rate, channels, separator, left, right, should_stop):
-                left_stem.write(pieces[0])
-                right_stem.write(pieces[1])
+                stems.write(pieces[0], pieces[1])
                 levels["left"].add(pieces[0])
                 levels["right"].add(pieces[1])
-                report(Stage.SEPARATE, begin + separate_share * min(1.0, left_stem.samples / total))
+                report(Stage.SEPARATE, begin + separate_share * min(1.0, stems.samples / total))
             if levels["mix"].peak < SILENCE:
                 raise SilentSound
+            begin += separate_share
+            encode_share = 1.0 - _ENCODE_SHARE - begin
+            report(Stage.ENCODE, begin)
+            stems.finish(lambda done: report(Stage.ENCODE, begin + encode_share * done), should_stop)
             report(Stage.ENCODE, 1.0 - _ENCODE_SHARE)
-    samples = left_stem.samples
+    samples = stems.samples
     result = {
         "labels": {"left": _label(seen, "left", left), "right": _label(seen, "right", right)},
         "tagger": seen.tagger["name"] if seen else None,
         "separator": separator.name,
-        "warnings": _warnings(samples / rate),
+        "warnings": [*_warnings(samples / rate), *stems.warnings],
         "label_rule": _rule(seen),
         "probabilities": _probabilities(seen),
         "sound": {
@@ -149,6 +158,10 @@ def run_pipeline(
             "channels": channels,
             "samples": samples,
             "duration_s": round(samples / rate, 6),
+            "format": options.format,
+            "bits": options.bits,
+            "stem_sample_rate": stems.sample_rate,
+            "gain_db": stems.gain_db,
             "levels": {name: level.as_decibels() for name, level in levels.items()},
         },
         "provenance": {
@@ -175,7 +188,7 @@ def _look(
     times: list[float] = []
 
     def images() -> Iterator[NDArray[np.uint8]]:
-        for frame in source.frames(limits):
+        for frame in source.frames(limits, should_stop):
             if should_stop():
                 raise Canceled
             times.append(round(frame.time_s, 3))
@@ -194,14 +207,15 @@ def _expected_frames(info: MediaInfo) -> int:
     return max(1, min(MAX_FRAMES, round(info.duration_s * FRAMES_PER_SECOND)))
 
 
-def _shares(info: MediaInfo, *, tags: bool) -> tuple[float, float]:
+def _shares(info: MediaInfo, options: JobOptions, *, tags: bool) -> tuple[float, float]:
     """How much of the progress bar tagging and separating take."""
     rest = 1.0 - _PROBE_SHARE - _ENCODE_SHARE
-    if not tags:
-        return 0.0, rest
-    tag = _TAG_COST * _expected_frames(info)
-    separate = _SEPARATE_COST * (info.duration_s or 60.0) + 1.0
-    return rest * tag / (tag + separate), rest * separate / (tag + separate)
+    duration_s = info.duration_s or 60.0
+    tag = _TAG_COST * _expected_frames(info) if tags else 0.0
+    separate = _SEPARATE_COST * duration_s + 1.0
+    encode = 0.0 if options.bits == 32 else _ENCODE_COST[options.format] * duration_s
+    work = tag + separate + encode
+    return rest * tag / work, rest * separate / work
 
 
 def _label(seen: Seen | None, side: str, name: str) -> dict[str, Any]:

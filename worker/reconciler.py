@@ -6,8 +6,9 @@ a job that                               is
 runs, silent for `LOST_AFTER_S`          taken from its attempt, then as below
 runs, and no attempt has it              succeeded if its artifacts are published; canceled if that
                                          was asked for; failed (``worker_lost``) after
-                                         `MAX_ATTEMPTS`; else sent to the front of the queue
-waits, and its message is gone           sent to the front of the queue
+                                         `MAX_ATTEMPTS`; else sent to the front of its queue
+waits, and its message is gone           sent to the front of its queue
+has ended, or was deleted                rid of messages that a killed worker had not acknowledged
 =======================================  ==========================================================
 
 Sending a job whose message is still there does no harm: `JobStore.start` takes only what nobody has.
@@ -16,17 +17,17 @@ Sending a job whose message is still there does no harm: `JobStore.start` takes 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import redis
 
-from app.errors import FilesGone, IllegalTransition, JobNotFound
+from app.errors import IllegalTransition, JobNotFound
 from app.jobs.lease import LOST_AFTER_S, MAX_ATTEMPTS, Lease, Leases
 from app.jobs.record import JobError
 from app.jobs.store import JobStore
-from app.queue import JobQueue, move_newest_to_front, next_job_id
-from app.storage import RESULT, LocalStorage
+from app.queue import QUEUES, JobQueue, QueueName, delivered_messages, drop_delivered, move_newest_to_front, next_job_id
+from app.storage.protocol import StorageUpkeep
 from worker.errors import TimeLimit, WorkerLost
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Reconciler:
     Parameters
     ----------
     client : a Redis client with ``decode_responses=True`` (`app.broker.connect`)
-    queue : where jobs are sent
+    queue : what sends jobs
     storage : where published artifacts are looked for
     lost_after_s, unstarted_after_s : patience in seconds with a silent attempt and with a message on its way
 
@@ -58,7 +59,7 @@ class Reconciler:
         self,
         client: redis.Redis,
         queue: JobQueue,
-        storage: LocalStorage,
+        storage: StorageUpkeep,
         *,
         lost_after_s: float = LOST_AFTER_S,
         unstarted_after_s: float = UNSTARTED_AFTER_S,
@@ -84,6 +85,7 @@ class Reconciler:
         pending = [lease for lease in abandoned if not self._end(lease)]
         for _, lease in zip(range(_MOST_RESENT), self._without_message(pending), strict=False):
             self._resend(lease)
+        self._drop_messages_of_the_ended()
 
     def worker_lost(self, job_id: str, worker: str) -> None:
         """Hand the job on at once, because the process called `worker`, which ran it, is known to be dead."""
@@ -122,7 +124,7 @@ class Reconciler:
     def _end(self, lease: Lease) -> bool:
         """Whether a job that nobody has needs no further attempt; it has then ended."""
         try:
-            if self._is_published(lease.job_id):
+            if self._storage.is_published(lease.job_id):
                 self._store.succeed(lease.job_id, attempt=lease.attempt)
             elif lease.cancel_requested:
                 self._store.cancel(lease.job_id, attempt=lease.attempt)
@@ -137,22 +139,20 @@ class Reconciler:
             self._storage.clear_scratch(lease.job_id)
         return True
 
-    def _is_published(self, job_id: str) -> bool:
-        try:
-            self._storage.artifact(job_id, RESULT)
-        except FilesGone:
-            return False
-        return True
+    def _without_message(self, abandoned: Sequence[Lease]) -> Iterator[Lease]:
+        """The jobs that nobody has and whose message is not in their queue."""
+        for queue in QUEUES:
+            yield from self._without_message_in(queue, [lease for lease in abandoned if lease.queue == queue])
 
-    def _without_message(self, abandoned: Iterable[Lease]) -> Iterator[Lease]:
-        """The jobs that nobody has and whose message is not in the queue.
+    def _without_message_in(self, queue: QueueName, abandoned: Sequence[Lease]) -> Iterator[Lease]:
+        """Those of one queue.
 
         To look through the queue would cost its length each time; its front tells enough. First messages lie in
         the order of creation, and messages sent again go before them. So when a first message is at the front,
         no job sent again has a message, and none that is older than the front's job. A front that was sent again,
         or whose job is deleted, tells nothing, but is taken by the next worker that is free.
         """
-        front_id = next_job_id(self._redis)
+        front_id = next_job_id(self._redis, queue)
         front = None if front_id is None else self._leases.of(front_id)
         is_known = front_id is None or (front is not None and front.resent_s is None)
         for lease in abandoned:
@@ -160,13 +160,22 @@ class Reconciler:
                 yield lease
         if is_known:
             created_before = None if front is None else front.created_at
-            for lease in self._leases.queued(self._unstarted_after_s, created_before):
+            for lease in self._leases.queued(queue, self._unstarted_after_s, created_before):
                 if lease.resent_s is None or lease.resent_s > self._unstarted_after_s:
                     yield lease
+
+    def _drop_messages_of_the_ended(self) -> None:
+        """Leave nothing in Redis that Celery would hand out after the visibility timeout, for nobody to do."""
+        messages = delivered_messages(self._redis)
+        states = self._store.states(list(messages.values()))
+        ended = [tag for tag, state in zip(messages, states, strict=True) if state is None or state.is_final]
+        drop_delivered(self._redis, ended)
 
     def _resend(self, lease: Lease) -> None:
         if not self._leases.note_resent(lease.job_id):
             return
-        logger.warning("job %s: its worker or its message was lost; it is sent again", lease.job_id)
-        self._queue.enqueue(lease.job_id)
-        move_newest_to_front(self._redis)
+        logger.warning(
+            "job %s: its worker or its message was lost; it is sent again", lease.job_id, extra={"job_id": lease.job_id}
+        )
+        self._queue.enqueue(lease.job_id, lease.queue)
+        move_newest_to_front(self._redis, lease.queue)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from app.jobs.record import Job
-from app.storage import LocalStorage
 from worker.errors import NoPicture, NoSound
+from worker.media.choice import ShouldStop
 from worker.media.frames import VideoFrame, picture_frames, video_frames
 from worker.media.limits import MediaLimits
 from worker.media.probe import MediaInfo, probe
@@ -27,24 +27,14 @@ class Source:
     pictures: tuple[Path, ...] | Path | None = None
 
     @classmethod
-    def of_job(cls, job: Job, storage: LocalStorage) -> Self:
-        """Return the uploaded files of a job.
-
-        Raises
-        ------
-        FilesGone
-            If the job was deleted.
-        """
-
-        def path(key: str) -> Path:
-            return storage.upload_path(job.id, key)
-
-        pictures: tuple[Path, ...] | Path | None = tuple(path(key) for key in job.input.frames) or None
+    def of_job(cls, job: Job, files: Mapping[str, Path]) -> Self:
+        """Return the uploaded files of a job; `files` are those of its keys (`JobInput.keys`)."""
+        pictures: tuple[Path, ...] | Path | None = tuple(files[key] for key in job.input.frames) or None
         if job.input.frames_zip:
-            pictures = path(job.input.frames_zip)
+            pictures = files[job.input.frames_zip]
         return cls(
-            video=path(job.input.video) if job.input.video else None,
-            audio=path(job.input.audio) if job.input.audio else None,
+            video=files[job.input.video] if job.input.video else None,
+            audio=files[job.input.audio] if job.input.audio else None,
             pictures=pictures,
         )
 
@@ -62,7 +52,9 @@ class Source:
             raise NoSound
         return path
 
-    def probe(self, limits: MediaLimits, *, needs_picture: bool) -> MediaInfo:
+    def probe(
+        self, limits: MediaLimits, *, needs_picture: bool, should_stop: ShouldStop | None = None
+    ) -> MediaInfo:
         """Look at the header of the sound's file, and whether all that the job needs is there.
 
         Raises
@@ -70,17 +62,17 @@ class Source:
         JobFailure
             What `worker.media.probe.probe` raises; NoSound or NoPicture if that is missing.
         """
-        info = probe(self.sound, limits)
+        info = probe(self.sound, limits, should_stop)
         if not info.has_audio:
             raise NoSound
         if needs_picture and self.pictures is None and (self.video is None or not info.has_video):
             raise NoPicture
         return info
 
-    def frames(self, limits: MediaLimits) -> Iterator[VideoFrame]:
+    def frames(self, limits: MediaLimits, should_stop: ShouldStop | None = None) -> Iterator[VideoFrame]:
         """Return the frames to look at, 200 at most, in order."""
         if self.pictures is not None:
-            return picture_frames(self.pictures, limits)
+            return picture_frames(self.pictures, limits, should_stop=should_stop)
         if self.video is None:
             raise NoPicture
-        return video_frames(self.video, limits)
+        return video_frames(self.video, limits, should_stop=should_stop)

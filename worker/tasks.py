@@ -20,7 +20,7 @@ from app.broker import connect
 from app.errors import DuettoError
 from app.queue import TASK_NAME, JobQueue
 from app.settings import get_settings
-from app.storage import LocalStorage
+from app.storage import open_upkeep
 from worker.celery import celery_app
 from worker.heartbeat import worker_token
 from worker.reconciler import Reconciler
@@ -72,7 +72,7 @@ def _on_behalf(request: JobRequest, act: Callable[[Reconciler, str, str], object
     settings = get_settings()
     client = connect(settings)
     try:
-        reconciler = Reconciler(client, JobQueue(settings), LocalStorage(settings.data_dir))
+        reconciler = Reconciler(client, JobQueue(settings), open_upkeep(settings))
         act(reconciler, request.id, worker_token(request.worker_pid))
     except (RedisError, DuettoError) as error:
         logger.warning("job %s: left to the reconciler (%s)", request.id, type(error).__name__)

@@ -17,10 +17,11 @@ import redis
 
 from app.broker import connect
 from app.errors import DuettoError
+from app.jobs.scripts import ALLOW_OOM
 from app.jobs.store import JobStore
 from app.queue import JobQueue
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage import open_upkeep
 from worker.expiry import expire_jobs, sweep
 from worker.reconciler import Reconciler
 
@@ -36,12 +37,16 @@ STOP_WAIT_S: Final = 2.0
 
 _LEADER_KEY: Final = "duetto:upkeep"
 # ARGV: our token, milliseconds. Takes the lead if it is free, and keeps it if it is ours.
-_LEAD: Final = """
+# With memory full as well: expiry makes room.
+_LEAD: Final = (
+    ALLOW_OOM
+    + """
 local leader = redis.call('GET', KEYS[1])
 if leader and leader ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
+)
 # ARGV: our token.
 _RESIGN: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
@@ -52,7 +57,7 @@ class Upkeep:
     def __init__(self, settings: Settings) -> None:
         self._client = connect(settings)
         self._store = JobStore(self._client)
-        self._storage = LocalStorage(settings.data_dir)
+        self._storage = open_upkeep(settings)
         self._reconciler = Reconciler(self._client, JobQueue(settings), self._storage)
         self._lead = self._client.register_script(_LEAD)
         self._resign = self._client.register_script(_RESIGN)

@@ -1,4 +1,4 @@
-"""Hold the promise against the files: left + right = mix, sample by sample, at the mix's length."""
+"""Hold the promise against the files: left + right = mix, sample by sample, at the mix's length. Not for mp3."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Sum:
     samples: int
 
 
-def check_sum(sound: Path, left: Path, right: Path, limits: MediaLimits) -> Sum:
-    """Decode the recording anew and compare it with the sum of its stems.
+def check_sum(sound: Path, left: Path, right: Path, limits: MediaLimits, gain_db: float = 0.0) -> Sum:
+    """Decode the recording anew and compare it with the sum of its stems, which were changed by `gain_db`.
 
     Raises
     ------
@@ -31,6 +31,7 @@ def check_sum(sound: Path, left: Path, right: Path, limits: MediaLimits) -> Sum:
         If the recording cannot be decoded.
     """
     largest, done = 0.0, 0
+    gain = np.float32(10.0 ** (gain_db / 20.0))
     with SoundReader(sound, limits) as mix, soundfile.SoundFile(left) as one, soundfile.SoundFile(right) as other:
         formats = {(stem.samplerate, stem.channels) for stem in (one, other)}
         if formats != {(mix.sample_rate, mix.channels)}:
@@ -40,7 +41,7 @@ def check_sum(sound: Path, left: Path, right: Path, limits: MediaLimits) -> Sum:
             stems = [stem.read(block.shape[1], dtype="float32", always_2d=True).T for stem in (one, other)]
             if stems[0].shape != block.shape or stems[1].shape != block.shape:
                 raise ValueError(f"a stem ends before the mix, near sample {done}")
-            largest = max(largest, float(np.abs(stems[0] + stems[1] - block).max(initial=0.0)))
+            largest = max(largest, float(np.abs(stems[0] + stems[1] - gain * block).max(initial=0.0)))
             done += block.shape[1]
         if one.frames != done or other.frames != done:
             raise ValueError(f"the mix has {done} samples, the stems {one.frames} and {other.frames}")

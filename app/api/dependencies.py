@@ -10,7 +10,7 @@ from app.api.watch import JobWatch
 from app.jobs.store import JobStore
 from app.quota import ClientQuota
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage.protocol import Storage
 
 
 async def _settings(request: Request) -> Settings:
@@ -23,8 +23,8 @@ async def _store(request: Request) -> JobStore:
     return store
 
 
-async def _storage(request: Request) -> LocalStorage:
-    storage: LocalStorage = request.app.state.storage
+async def _storage(request: Request) -> Storage:
+    storage: Storage = request.app.state.storage
     return storage
 
 
@@ -40,6 +40,6 @@ async def _quota(request: Request) -> ClientQuota:
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 StoreDep = Annotated[JobStore, Depends(_store)]
-StorageDep = Annotated[LocalStorage, Depends(_storage)]
+StorageDep = Annotated[Storage, Depends(_storage)]
 WatchDep = Annotated[JobWatch, Depends(_watch)]
 QuotaDep = Annotated[ClientQuota, Depends(_quota)]

@@ -32,11 +32,22 @@ _BROKER_PAUSE_S: Final = 1.0
 # X-Accel-Buffering: nginx would hold events back to fill its buffer.
 _HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
+# One event of the stream, as clients' libraries hand it over.
+_EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["job", "deleted"]},
+        "id": {"type": "string", "description": "For Last-Event-ID."},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer", "description": "Milliseconds to wait before asking again after a break."},
+    },
+}
+
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `job`, each with the whole job as JSON; `deleted` if the job is removed meanwhile. "
         "Ends once the job is final.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
     204: {"description": "The job is final and Last-Event-ID names its last state: browsers stop asking."},
 }

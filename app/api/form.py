@@ -11,9 +11,11 @@ from app.instruments import INSTRUMENT_NAMES
 from app.jobs.record import JobInput, JobOptions
 from app.methods import SEPARATORS, TAGGERS
 from app.settings import Settings
+from app.stem_formats import BITS, STEM_FORMATS, StemFormat
 from app.uploads import Field, Format
+from app.webhooks.target import MOST_CHARACTERS
 
-OPTION_NAMES: Final = ("left", "right", "separator", "tagger")
+OPTION_NAMES: Final = ("left", "right", "separator", "tagger", "format", "bits", "webhook_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def parse_options(fields: Mapping[str, str], settings: Settings) -> JobOptions:
     SameInstrument
         If both sides have one name.
     UnknownOption
-        If there is no such separator or tagger.
+        If there is no such separator, tagger or format, or the format has no such bits.
     """
     left, right = _parse_instrument("left", fields), _parse_instrument("right", fields)
     if left is not None and left == right:
@@ -50,6 +52,7 @@ def parse_options(fields: Mapping[str, str], settings: Settings) -> JobOptions:
             "right": right,
             "separator": _parse_choice("separator", fields, SEPARATORS) or settings.separator,
             "tagger": _parse_choice("tagger", fields, TAGGERS) or settings.tagger,
+            **_parse_format(fields),
         }
     )
 
@@ -111,6 +114,25 @@ def _parse_choice(option: str, fields: Mapping[str, str], choices: tuple[str, ..
     return value
 
 
+def _parse_format(fields: Mapping[str, str]) -> dict[str, str | int]:
+    name = _parse_choice("format", fields, STEM_FORMATS)
+    stem_format: StemFormat = next((known for known in STEM_FORMATS if known == name), "wav")
+    value = fields.get("bits", "").strip()
+    if not value:
+        return {"format": stem_format}
+    choices = BITS[stem_format]
+    if not choices:
+        raise UnknownOption(
+            f"`bits`: {stem_format} has no bits a sample; leave `bits` out, or choose `format` wav or flac"
+        )
+    if value not in map(str, choices):
+        raise UnknownOption(
+            f"`bits`: {stem_format} has no {value[:40]!r}; it is one of {', '.join(map(str, choices))}"
+            + (", where 32 are floats" if 32 in choices else "")
+        )
+    return {"format": stem_format, "bits": int(value)}
+
+
 def _file(description: str) -> dict[str, Any]:
     return {"type": "string", "format": "binary", "description": description}
 
@@ -118,6 +140,34 @@ def _file(description: str) -> dict[str, Any]:
 def _choice(description: str, choices: Sequence[str], **more: Any) -> dict[str, Any]:
     return {"type": "string", "enum": list(choices), "description": description, **more}
 
+
+# What goes with what, as parse_input and _parse_format have it. That `left` and `right` differ is left out: it
+# would take a rule for each instrument.
+_TOGETHER: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"required": ["video"]},
+        {"required": ["frames", "audio"]},
+        {"required": ["audio", "left", "right"]},
+    ],
+    "dependentSchemas": {
+        "video": {"properties": {"frames": False, "audio": False}},
+        "bits": {
+            "anyOf": [
+                {
+                    "properties": {"format": {"const": name}, "bits": {"enum": list(map(str, choices))}},
+                    "required": ["format"] if name != "wav" else [],
+                }
+                for name, choices in BITS.items()
+                if choices
+            ]
+        },
+    },
+}
+FILE_TYPES: Final = {
+    "video": "video/mp4, video/quicktime, video/webm, video/x-matroska, video/x-msvideo",
+    "frames": "image/jpeg, image/png, image/webp, image/bmp, application/zip",
+    "audio": "audio/wav, audio/flac, audio/mpeg, audio/ogg, audio/mp4",
+}
 
 # The body is read by our own streaming receiver, so FastAPI cannot derive this.
 REQUEST_BODY: Final[dict[str, Any]] = {
@@ -127,6 +177,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
             "schema": {
                 "type": "object",
                 "additionalProperties": False,
+                **_TOGETHER,
                 "properties": {
                     "video": _file("The duet: mp4, mov, webm, mkv or avi. Not together with `frames` or `audio`."),
                     "frames": {
@@ -146,9 +197,27 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                     ),
                     "separator": _choice("The way to separate.", SEPARATORS, default="auto"),
                     "tagger": _choice("The network that looks at the picture.", TAGGERS, default="auto"),
+                    "format": _choice(
+                        "What the stems are written as. mp3 is lossy and holds one or two channels.",
+                        STEM_FORMATS,
+                        default="wav",
+                    ),
+                    "bits": _choice(
+                        "Bits a sample. wav: 16, 24, or 32 as floats (the default), which hold any level; flac: 16 or "
+                        "24 (the default). Not with mp3.",
+                        [str(bits) for bits in sorted({*BITS["wav"], *BITS["flac"]})],
+                    ),
+                    "webhook_url": {
+                        "type": "string",
+                        "format": "uri",
+                        "maxLength": MOST_CHARACTERS,
+                        "pattern": "^https?://[^#]+$",
+                        "description": "Where to POST the job when it has ended, signed (Standard Webhooks). http or "
+                        "https, public, without credentials. Taken where the server has a secret to sign with.",
+                    },
                 },
             },
-            "encoding": {"left": {"contentType": "text/plain"}, "right": {"contentType": "text/plain"}},
+            "encoding": {name: {"contentType": kinds} for name, kinds in FILE_TYPES.items()},
         }
     },
 }

@@ -17,6 +17,7 @@ from app.errors import (
     InvalidCursor,
     InvalidRequest,
     JobNotFound,
+    StorageUnavailable,
     Unauthorized,
 )
 from app.jobs.states import JobState
@@ -41,7 +42,9 @@ def list_jobs(
     store: StoreDep,
     caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs on a page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="`next_cursor` of the page before.")
+    ] = None,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
 ) -> JobListView:
     """List jobs, newest first; where API keys are used, those of the key."""
@@ -111,7 +114,7 @@ def cancel_job(job_id: JobId, caller: CallerDep, store: StoreDep) -> JobView:
     "/{job_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Delete a job",
-    responses=problem_responses(Unauthorized, JobNotFound, InvalidRequest, BrokerUnavailable),
+    responses=problem_responses(Unauthorized, JobNotFound, InvalidRequest, BrokerUnavailable, StorageUnavailable),
 )
 def delete_job(job_id: JobId, caller: CallerDep, store: StoreDep, storage: StorageDep, quota: QuotaDep) -> None:
     """Remove the job with its upload, its stems and its result. A worker that runs it notices and stops."""

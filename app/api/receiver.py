@@ -18,12 +18,15 @@ from starlette.requests import Request
 
 from app.api.form import OPTION_NAMES, ReceivedFile
 from app.errors import BodyTooLarge, ConflictingInput, MalformedBody, NotAFile, TooManyImages, UnknownField
-from app.storage import LocalStorage, UploadPart
+from app.storage.protocol import Storage, UploadPart
 from app.uploads import SNIFF_BYTES, Field, Format, check_format, check_zip, display_title
 
 # Written to disk in blocks of this size, each in one trip to a thread.
 _BLOCK_BYTES: Final = 1 << 20
 _OPTION_BYTES: Final = 1024
+# Parts beside the pictures: fields, and file inputs that nothing was chosen in. Each costs time to parse, so that a
+# form of nothing but empty ones would keep a core busy for hours within the limit of bytes.
+_SPARE_PARTS: Final = 100
 _FIELD_NAMES: Final = (*Field, *OPTION_NAMES)
 
 
@@ -76,7 +79,7 @@ class FormReceiver:
     """
 
     def __init__(
-        self, storage: LocalStorage, job_id: str, content_type: str, max_images: int, *, fingerprints: bool = False
+        self, storage: Storage, job_id: str, content_type: str, max_images: int, *, fingerprints: bool = False
     ) -> None:
         """Begin. Raises `MalformedBody` if `content_type` is not multipart/form-data with a boundary.
 
@@ -90,6 +93,7 @@ class FormReceiver:
         self._fingerprints = fingerprints
         self._digests: list[tuple[str, str, str]] = []
         self._counts: Counter[Field] = Counter()
+        self._parts = 0
         self._part = _Part()
         self._header = bytearray()
         self._value = bytearray()
@@ -148,7 +152,8 @@ class FormReceiver:
             raise MalformedBody("the multipart body is cut short; send it again")
         for file in self.files:
             if file.format is Format.ZIP:
-                check_zip(self._storage.upload_path(self._job_id, file.key), self._max_images)
+                with self._storage.open_upload(self._job_id, file.key) as archive:
+                    check_zip(archive, self._max_images)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the fields and files that came: the same for the same upload sent again."""
@@ -161,6 +166,9 @@ class FormReceiver:
             self._part.upload.discard()
 
     def _on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > self._max_images + _SPARE_PARTS:
+            raise MalformedBody(f"the form has more than {self._max_images + _SPARE_PARTS} parts; send a file a part")
         self._part = _Part()
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -195,7 +203,7 @@ class FormReceiver:
         part.head += data[start:end]
         if part.name in OPTION_NAMES:
             if len(part.head) > _OPTION_BYTES:
-                raise UnknownField(f"`{part.name}` is too long; it takes a name")
+                raise UnknownField(f"`{part.name}` is too long; it takes at most {_OPTION_BYTES} bytes")
         elif len(part.head) >= SNIFF_BYTES:
             self._open_file()
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Path as UrlPath
 
 from app.api.access import AccessDep, CallerDep
 from app.api.dependencies import StorageDep, StoreDep
 from app.api.download import download
 from app.api.jobs import JobId
-from app.digests import Digest, digest_of, file_digest, keep, read_kept
 from app.errors import (
     BrokerUnavailable,
     FilesGone,
@@ -23,15 +20,19 @@ from app.errors import (
     JobExpired,
     JobFailed,
     JobNotFound,
+    OtherFormat,
     RangeNotSatisfiable,
     StemNotReady,
+    StorageUnavailable,
     Unauthorized,
 )
 from app.jobs.record import Job
 from app.jobs.states import JobState
 from app.problems import problem_responses
-from app.storage import ARTIFACTS, LEFT, RESULT, RIGHT, LocalStorage
-from app.stored_zip import FileSegment, Segment, length_of, read_segments, stored_zip
+from app.stem_formats import MEDIA_TYPES, STEM_FORMATS
+from app.stem_names import RESULT, stem_names
+from app.storage.protocol import Published, Storage
+from app.stored_zip import stored_zip
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["stems"], dependencies=[AccessDep])
 
@@ -45,12 +46,12 @@ class _Files:
     """The published files of a job that the caller may have."""
 
     job: Job
-    storage: LocalStorage
+    storage: Storage
 
-    def path(self, name: str) -> Path:
-        """Return where a file lies; raise what the job's state or its folder has against that."""
+    def published(self, name: str) -> Published:
+        """Return all of them, of which `name` is wanted; raise what the job's state has against that."""
         _check_succeeded(self.job, name)
-        return self.storage.artifact(self.job.id, name)
+        return self.storage.published(self.job.id)
 
 
 def _files(job_id: JobId, caller: CallerDep, store: StoreDep, storage: StorageDep) -> _Files:
@@ -72,6 +73,7 @@ _PROBLEMS = problem_responses(
     JobExpired,
     InvalidRequest,
     BrokerUnavailable,
+    StorageUnavailable,
 )
 _HEADERS: Final = {
     "ETag": {"description": "Strong: the content's SHA-256.", "schema": {"type": "string"}},
@@ -82,9 +84,17 @@ _PART: Final[dict[int | str, dict[str, Any]]] = {
     206: {"description": "The bytes that Range asked for.", "headers": _HEADERS},
     304: {"description": "What If-None-Match names is what there is."},
 }
-_WAV: Final[dict[int | str, dict[str, Any]]] = _PART | {
-    200: {"description": "The whole stem.", "content": {"audio/wav": _BINARY}, "headers": _HEADERS},
-}
+_STEM: Final[dict[int | str, dict[str, Any]]] = (
+    _PART
+    | problem_responses(OtherFormat, JobNotFound, FilesGone)
+    | {
+        200: {
+            "description": "The whole stem.",
+            "content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY),
+            "headers": _HEADERS,
+        },
+    }
+)
 _ZIPPED: Final[dict[int | str, dict[str, Any]]] = _PART | {
     200: {"description": "The whole zip.", "content": {"application/zip": _BINARY}, "headers": _HEADERS},
 }
@@ -109,62 +119,53 @@ _RESULT: Final[dict[int | str, dict[str, Any]]] = _PART | {
 }
 
 
-@router.get("/stems/left.wav", summary="Download the left stem", response_class=Response, responses=_WAV | _PROBLEMS)
-@router.head("/stems/left.wav", include_in_schema=False)
-def left_stem(request: Request, files: _FilesDep) -> Response:
-    """The player on the left, with the rate, channels and length of the recording. Range and If-Range work."""
-    return _single(request, files.path(LEFT), "audio/wav")
+_StemName = Annotated[
+    str,
+    UrlPath(
+        description="`left` or `right`, with the format that the job was posted with.",
+        # Not checked here: what the job does not have is answered with the names that it has.
+        json_schema_extra={"enum": [name for known in STEM_FORMATS for name in stem_names(known)]},
+    ),
+]
 
 
-@router.get("/stems/right.wav", summary="Download the right stem", response_class=Response, responses=_WAV | _PROBLEMS)
-@router.head("/stems/right.wav", include_in_schema=False)
-def right_stem(request: Request, files: _FilesDep) -> Response:
-    """The player on the right, with the rate, channels and length of the recording. Range and If-Range work."""
-    return _single(request, files.path(RIGHT), "audio/wav")
+@router.get("/stems/{name}", summary="Download a stem", response_class=Response, responses=_PROBLEMS | _STEM)
+@router.head("/stems/{name}", include_in_schema=False)
+def stem(request: Request, files: _FilesDep, name: _StemName) -> Response:
+    """One player, in the format that the job was posted with. Range and If-Range work.
+
+    wav and flac have the rate, channels and length of the recording, to the sample. mp3 too, but for rates that it
+    does not know: then the result says which it has instead.
+    """
+    stem_format = files.job.options.format
+    names = stem_names(stem_format)
+    if name not in names:
+        raise OtherFormat(
+            f"the job has no stem {name[:40]!r}: it was posted with format {stem_format}, so its stems are "
+            f"{names[0]} and {names[1]}; ask for one of these, or post the video again with another `format`"
+        )
+    return _single(request, files, name, MEDIA_TYPES[stem_format])
 
 
 @router.get("/result", summary="Read the result", response_class=Response, responses=_RESULT | _PROBLEMS)
 @router.head("/result", include_in_schema=False)
 def result(request: Request, files: _FilesDep) -> Response:
     """Who plays on which side and how sure that is, what was used, and how the stems relate to the mix."""
-    return _single(request, files.path(RESULT), "application/json", inline=True)
+    return _single(request, files, RESULT, "application/json", inline=True)
 
 
 @router.get("/stems.zip", summary="Download everything", response_class=Response, responses=_ZIPPED | _PROBLEMS)
 @router.head("/stems.zip", include_in_schema=False)
 def zipped(request: Request, files: _FilesDep) -> Response:
     """Both stems and result.json in one zip, stored as they are. Range and If-Range work, so a download can resume."""
-    with _gone_meanwhile():
-        members = [(path, file_digest(path)) for path in map(files.path, ARTIFACTS)]
-        segments = stored_zip(members)
-        digest = _zip_digest(members, segments)
-    return download(request, segments, digest, "application/zip", ZIP, inline=False)
+    published = files.published(ZIP)
+    segments = stored_zip(list(published.files.values()))
+    return download(request, segments, published.zip_digest, "application/zip", ZIP, inline=False)
 
 
-def _single(request: Request, path: Path, media_type: str, *, inline: bool = False) -> Response:
-    with _gone_meanwhile():
-        digest = file_digest(path)
-    return download(request, [FileSegment(path, digest.size)], digest, media_type, path.name, inline=inline)
-
-
-@contextmanager
-def _gone_meanwhile() -> Iterator[None]:
-    """Turn a file that vanishes under our hands into our own error: the job is being deleted."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FilesGone("the job has been deleted at this moment, and its files with it") from error
-
-
-def _zip_digest(members: Sequence[tuple[Path, Digest]], segments: Sequence[Segment]) -> Digest:
-    """Return the digest of the zip, kept beside the files it is of."""
-    place = members[0][0].with_name(ZIP)
-    mark = " ".join(digest.sha256 for _, digest in members)
-    kept = read_kept(place, mark)
-    if kept is None:
-        kept = digest_of(read_segments(segments, 0, length_of(segments)))
-        keep(place, mark, kept)
-    return kept
+def _single(request: Request, files: _Files, name: str, media_type: str, *, inline: bool = False) -> Response:
+    file = files.published(name).file(name)
+    return download(request, [file], file.digest, media_type, name, inline=inline)
 
 
 def _check_succeeded(job: Job, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -22,11 +23,13 @@ from app.api.views import JobView, job_path, view_job
 from app.api.watch import Look
 from app.errors import (
     BodyTooLarge,
+    BrokerFull,
     BrokerUnavailable,
     ConflictingInput,
     CorruptZip,
     EmptyFile,
     IdempotencyKeyReused,
+    IllegalTransition,
     InvalidRequest,
     JobNotFound,
     MalformedBody,
@@ -43,18 +46,26 @@ from app.errors import (
     UnknownInstrument,
     UnknownOption,
     UnsupportedMedia,
+    UnusableWebhook,
+    WebhooksDisabled,
 )
 from app.idempotency import IdempotencyKeys
 from app.jobs.record import Job
 from app.jobs.states import JobState
 from app.jobs.store import JobStore
+from app.metrics.families import JOBS_CREATED
+from app.metrics.tally import Tally
 from app.problems import problem_responses
 from app.queue import JobQueue
 from app.quota import ClientQuota
+from app.request_id import current_request_id
+from app.routing import queue_of
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage.protocol import Storage
+from app.webhooks.acceptance import parse_webhook
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[AccessDep])
+_log = logging.getLogger("duetto.api")
 
 # When to look again after posting, and after a full queue.
 _POLL_AFTER_S: Final = 1
@@ -83,15 +94,16 @@ class Service:
 
     settings: Settings
     store: JobStore
-    storage: LocalStorage
+    storage: Storage
     queue: JobQueue
     keys: IdempotencyKeys
     quota: ClientQuota
+    tally: Tally
 
 
 async def _service(request: Request) -> Service:
     state = request.app.state
-    return Service(state.settings, state.store, state.storage, state.queue, state.idempotency, state.quota)
+    return Service(state.settings, state.store, state.storage, state.queue, state.idempotency, state.quota, state.tally)
 
 
 ServiceDep = Annotated[Service, Depends(_service)]
@@ -120,9 +132,12 @@ ServiceDep = Annotated[Service, Depends(_service)]
         UnknownInstrument,
         SameInstrument,
         UnknownOption,
+        UnusableWebhook,
+        WebhooksDisabled,
         IdempotencyKeyReused,
         QuotaExceeded,
         QueueFull,
+        BrokerFull,
         BrokerUnavailable,
         StorageUnavailable,
         StorageFull,
@@ -202,9 +217,16 @@ class _Submission:
         self._job_id = job_id
         self._key = key
         self._has_room = False
+        self._may_be_taken = False
 
     def begin(self) -> None:
-        """Check that there is room for one more. Raises `QueueFull` or `QuotaExceeded`."""
+        """Check that there is room for one more.
+
+        Raises
+        ------
+        QueueFull, QuotaExceeded, BrokerFull
+            If there is none.
+        """
         if self._key is not None and self._service.keys.is_known(self._caller.name, self._key):
             return  # most likely the job is there already, and needs no room
         self._take_room()
@@ -219,12 +241,15 @@ class _Submission:
                 f"{limit} jobs wait already, as many as this server takes; try again later",
                 retry_after_s=_QUEUE_FULL_RETRY_S,
             )
+        # Before the body is read, and not when all of it is here.
+        service.store.check_room()
         service.quota.reserve(self._caller.client, self._job_id)
         self._has_room = True
 
     def parse(self, receiver: FormReceiver) -> Job:
         """Return the job that the form describes. Raises `InvalidRequest` or `MalformedBody`."""
         options = parse_options(receiver.fields, self._service.settings)
+        webhook_url = parse_webhook(receiver.fields.get("webhook_url", ""), self._service.settings)
         receiver.finish()
         job_input = parse_input(receiver.files, options)
         return Job(
@@ -233,7 +258,10 @@ class _Submission:
             created_at=time.time(),
             options=options,
             input=job_input,
+            queue=queue_of(options, self._service.settings),
             owner=self._caller.name,
+            webhook_url=webhook_url,
+            request_id=current_request_id(),
         )
 
     async def accept(self, job: Job, receiver: FormReceiver) -> Job:
@@ -247,6 +275,8 @@ class _Submission:
             If room was not asked for at the beginning, because the key was known, and there is none.
         BrokerUnavailable
             If the job cannot be queued; it is not there then.
+        redis.exceptions.ConnectionError, redis.exceptions.TimeoutError
+            If Redis went away in the midst of it: the job may be there, and is then done like any other.
         """
         if self._key is None:
             await to_thread.run_sync(self._enqueue, job)
@@ -261,8 +291,9 @@ class _Submission:
                     await to_thread.run_sync(self._take_room)
                     await to_thread.run_sync(self._enqueue, job)
                 except BaseException:
-                    with anyio.CancelScope(shield=True):
-                        await to_thread.run_sync(service.keys.release, owner, key, job.id)
+                    if not self._may_be_taken:
+                        with anyio.CancelScope(shield=True):
+                            await to_thread.run_sync(service.keys.release, owner, key, job.id)
                     raise
                 return job
             try:
@@ -274,7 +305,13 @@ class _Submission:
             waited_s += _CLAIM_STEP_S
 
     def undo(self) -> None:
-        """Leave nothing of the upload behind."""
+        """Leave nothing of the upload behind, unless it may have become a job: that would lose its files.
+
+        If it has not, the next sweep finds files without a record (worker/expiry.py), and the next upload with the
+        idempotency key takes that over.
+        """
+        if self._may_be_taken:
+            return
         self._service.storage.delete(self._job_id)
         # A reservation that stays ends by itself.
         with suppress(redis.RedisError):
@@ -282,12 +319,21 @@ class _Submission:
 
     def _enqueue(self, job: Job) -> None:
         service = self._service
-        service.store.create(job)
         try:
-            service.queue.enqueue(job.id)
-        except BaseException:
-            service.store.delete(job.id)
+            # The id is this upload's alone: if it exists, an earlier try was taken and only its answer lost.
+            with suppress(IllegalTransition):
+                service.store.create(job)
+            try:
+                service.queue.enqueue(job.id, job.queue)
+            except BaseException:
+                with suppress(JobNotFound):
+                    service.store.delete(job.id)
+                raise
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._may_be_taken = True
             raise
+        service.tally.count(JOBS_CREATED)
+        _log.info("job %s is queued", job.id, extra={"job_id": job.id})
         # The job is queued, and not to be lost for the sake of its being counted.
         with suppress(redis.RedisError):
             service.quota.confirm(self._caller.client, job.id)

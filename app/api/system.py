@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import platform
-from functools import lru_cache
-from importlib import metadata
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import redis
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.dependencies import StorageDep, StoreDep
+from app.api.dependencies import StorageDep
+from app.broker import RETRY_AFTER_S, broker_problem
+from app.broker_health import BrokerHealth
 from app.errors import BrokerUnavailable, DuettoError, FieldError, StorageFull, StorageUnavailable
 from app.instruments import INSTRUMENTS, Instrument
 from app.problems import PROBLEMS_PATH, ProblemKind, problem_kinds, problem_responses
-from app.queue import RETRY_AFTER_S
+from app.version import duetto_version
 
 router = APIRouter(tags=["system"])
 
 API_VERSION: Final = "v1"
-# Said by a tree that was never installed, where no distribution can be asked.
-_UNKNOWN_VERSION: Final = "0+source"
 
 
 class Alive(BaseModel):
@@ -35,6 +33,7 @@ class Ready(BaseModel):
 
     status: Literal["ready"] = "ready"
     checks: dict[str, Literal["ok"]] = Field(examples=[{"broker": "ok", "storage": "ok"}])
+    warnings: list[str] = Field(description="What works, and can lose jobs or refuse them all the same.", examples=[[]])
 
 
 class Version(BaseModel):
@@ -50,13 +49,12 @@ class Version(BaseModel):
     python: str
 
 
-@lru_cache(maxsize=1)
-def duetto_version() -> str:
-    """Return the installed version."""
-    try:
-        return metadata.version("duetto")
-    except metadata.PackageNotFoundError:
-        return _UNKNOWN_VERSION
+async def _redis(request: Request) -> redis.Redis:
+    client: redis.Redis = request.app.state.redis
+    return client
+
+
+RedisDep = Annotated[redis.Redis, Depends(_redis)]
 
 
 @router.get("/livez", summary="Is the server alive")
@@ -70,22 +68,28 @@ async def livez() -> Alive:
     summary="Is the server ready",
     responses=problem_responses(BrokerUnavailable, StorageUnavailable) | problem_responses(StorageFull),
 )
-def readyz(store: StoreDep, storage: StorageDep) -> Ready:
-    """Answer 200 if the broker answers and the storage can be written, else a problem that says which not."""
-    failures: list[DuettoError] = []
+def readyz(client: RedisDep, storage: StorageDep) -> Ready:
+    """Answer 200 if the broker answers and the storage can be written, else a problem that says which not.
+
+    Each part that fails is one of the problem's `errors`, by its name as `field`.
+    """
+    failures: dict[str, DuettoError] = {}
+    warnings: list[str] = []
     try:
-        store.ping()
-    except redis.RedisError:
-        failures.append(BrokerUnavailable("the job queue cannot be reached", retry_after_s=RETRY_AFTER_S))
+        warnings = BrokerHealth.look(client).warnings()
+    except redis.RedisError as error:
+        failures["broker"] = broker_problem(error) or BrokerUnavailable("the job queue does not answer as it should")
     try:
         storage.check_writable()
     except DuettoError as error:
-        failures.append(error)
+        failures["storage"] = error
     if failures:
-        errors: list[FieldError] = [{"code": failure.code, "message": failure.detail} for failure in failures]
-        first = failures[0]
-        raise type(first)("; ".join(failure.detail for failure in failures), errors=errors, retry_after_s=RETRY_AFTER_S)
-    return Ready(checks={"broker": "ok", "storage": "ok"})
+        errors: list[FieldError] = [
+            {"field": part, "code": failure.code, "message": failure.detail} for part, failure in failures.items()
+        ]
+        detail = "; ".join(failure.detail for failure in failures.values())
+        raise type(next(iter(failures.values())))(detail, errors=errors, retry_after_s=RETRY_AFTER_S)
+    return Ready(checks={"broker": "ok", "storage": "ok"}, warnings=warnings)
 
 
 @router.get("/version", summary="Which version runs")

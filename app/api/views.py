@@ -9,8 +9,9 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.jobs.record import Job, JobError, JobOptions
+from app.jobs.record import Delivery, Job, JobError, JobOptions
 from app.jobs.states import JobState, Stage
+from app.stem_names import stem_names
 
 # Below this the time used so far says nothing about the time to come.
 _LEAST_PROGRESS_FOR_ETA: Final = 0.05
@@ -25,11 +26,20 @@ JOB_EXAMPLE: Final[JsonDict] = {
     "created_at": "2025-06-01T12:00:00.120000Z",
     "started_at": "2025-06-01T12:00:00.410000Z",
     "finished_at": None,
+    "expired_at": None,
     "attempts": 1,
     "cancel_requested": False,
-    "options": {"left": None, "right": "trumpet", "separator": "auto", "tagger": "auto"},
+    "options": {
+        "left": None,
+        "right": "trumpet",
+        "separator": "auto",
+        "tagger": "auto",
+        "format": "wav",
+        "bits": 32,
+    },
     "input": {"kind": "video", "title": "duet.mp4"},
     "error": None,
+    "webhook": None,
     "links": {
         "self": "/v1/jobs/8f14e45fceea467a9c7f3d0d1f2b6a5e",
         "cancel": "/v1/jobs/8f14e45fceea467a9c7f3d0d1f2b6a5e/cancel",
@@ -47,6 +57,21 @@ class InputView(BaseModel):
 
     kind: Literal["video", "frames", "audio"]
     title: str = Field(description="The client's name for it, cleaned, for display.")
+
+
+class WebhookView(BaseModel):
+    """How telling the job's `webhook_url` of its end stands. The URL itself is not shown: it may hold a token."""
+
+    state: Literal["pending", "delivered", "failed"] = Field(
+        description="`delivered`: answered with 2xx. `failed`: given up, or refused with 410."
+    )
+    attempts: int
+    last_status: int | None = Field(description="What it answered last; null if it did not answer.")
+    last_error: str | None = Field(
+        description="Why it did not: `address_refused` (not a public address), `name_not_found`, `connection_failed`, "
+        "`tls_failed`, `timeout`, `protocol_error`, `internal_error`."
+    )
+    next_attempt_at: datetime | None = Field(description="Null before the job has ended, and after the last attempt.")
 
 
 class Links(BaseModel):
@@ -75,11 +100,13 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None = Field(description="Start of the present or last attempt.")
     finished_at: datetime | None
+    expired_at: datetime | None = Field(description="When its files were removed by age.")
     attempts: int = Field(description="How often a worker began it; more than 1 after a worker was lost.")
     cancel_requested: bool = Field(description="Whether its worker has been asked to stop.")
     options: JobOptions
     input: InputView
     error: JobError | None = Field(description="Why it failed.")
+    webhook: WebhookView | None = Field(description="Null if no `webhook_url` was given.")
     links: Links
 
 
@@ -99,6 +126,7 @@ def view_job(job: Job, queue_position: int | None, now: float | None = None) -> 
     """Return what clients see of `job`; `now` in seconds since the epoch."""
     path = job_path(job.id)
     succeeded = job.state is JobState.SUCCEEDED
+    left, right = (f"{path}/stems/{name}" if succeeded else None for name in stem_names(job.options.format))
     return JobView(
         id=job.id,
         state=job.state,
@@ -109,17 +137,19 @@ def view_job(job: Job, queue_position: int | None, now: float | None = None) -> 
         created_at=datetime.fromtimestamp(job.created_at, UTC),
         started_at=_moment(job.started_at),
         finished_at=_moment(job.finished_at),
+        expired_at=_moment(job.expired_at),
         attempts=job.attempts,
         cancel_requested=job.cancel_requested,
         options=job.options,
         input=InputView(kind=job.input.kind, title=job.input.title),
         error=job.error,
+        webhook=_view_webhook(job),
         links=Links(
             self=path,
             cancel=None if job.state.is_final else f"{path}/cancel",
             result=f"{path}/result" if succeeded else None,
-            left=f"{path}/stems/left.wav" if succeeded else None,
-            right=f"{path}/stems/right.wav" if succeeded else None,
+            left=left,
+            right=right,
             stems=f"{path}/stems.zip" if succeeded else None,
             events=f"{path}/events",
         ),
@@ -135,6 +165,20 @@ def event_id(job: Job, queue_position: int | None) -> str:
 def entity_tag(job: Job, queue_position: int | None) -> str:
     """Return the weak ETag of the job's view."""
     return f'W/"{event_id(job, queue_position)}"'
+
+
+def _view_webhook(job: Job) -> WebhookView | None:
+    if job.webhook_url is None:
+        return None
+    # Due since the end, as long as nobody has tried.
+    delivery = job.delivery or Delivery(next_attempt_at=job.finished_at)
+    return WebhookView(
+        state=delivery.state,
+        attempts=delivery.attempts,
+        last_status=delivery.last_status,
+        last_error=delivery.last_error,
+        next_attempt_at=_moment(delivery.next_attempt_at),
+    )
 
 
 def _moment(seconds: float | None) -> datetime | None:

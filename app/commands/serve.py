@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,8 +17,11 @@ from pydantic import ValidationError
 from app.errors import ConfigurationError
 from app.exposure import check_exposure, is_loopback
 from app.keys import parse_keyring
+from app.logs.setup import configure_logging, quiet_level
 from app.settings import Settings
 from app.stack import Stack, backstage, listen, make_server, running_stack, url_of
+
+_log = logging.getLogger("duetto.serve")
 
 __all__ = ["HELP", "Stack", "add_arguments", "run", "running_stack", "settings_from"]
 
@@ -42,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         With nothing left running.
     """
     settings = settings_from(args)
+    configure_logging(settings, quiet_level(settings))
     check_exposure(settings)
     parse_keyring(settings.api_keys)  # a mistake in it is told before anything starts
     with _signals_as_interrupt(), contextlib.closing(listen(settings.host, settings.port)) as listener:
@@ -51,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
             server = make_server(stage.settings, on_up=lambda: _print_banner(listener, stage.settings))
             with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes it on when it has shut down
                 server.run(sockets=[listener])
-            _say("Stopping. A running job goes back to the queue; press Ctrl-C again to stop at once.")
-    _say("Stopped.")
+            _say(settings, "Stopping. A running job goes back to the queue; press Ctrl-C again to stop at once.")
+    _say(settings, "Stopped.")
     return 0
 
 
@@ -104,15 +109,20 @@ def _print_banner(listener: socket.socket, settings: Settings) -> None:
     url = url_of(listener)
     jobs = "one job" if settings.workers == 1 else f"{settings.workers} jobs"
     _say(
+        settings,
         "\n"
         f"  Duetto is up.  The page:  {url}/\n"
         f"                 API docs:  {url}/docs\n"
         f"                 Data:      {settings.data_dir}\n"
-        f"                 Works on {jobs} at a time. Ctrl-C stops it.\n"
+        f"                 Works on {jobs} at a time. Ctrl-C stops it.\n",
     )
     if not is_loopback(settings.host) and not settings.api_keys:
-        _say(f"  Note: everyone who can reach {settings.host}:{settings.port} can use it and see all jobs.\n")
+        _say(settings, f"  Note: everyone who can reach {settings.host}:{settings.port} can use it and see all jobs.\n")
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
+def _say(settings: Settings, text: str) -> None:
+    """Tell whoever started this; where the log is for machines, on a line of it."""
+    if settings.log_format == "json":
+        _log.info(" ".join(text.split()))
+    else:
+        print(text, flush=True)

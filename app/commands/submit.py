@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.client import DEFAULT_URL, KEY_VARIABLE, ClientError, DuettoClient, RemoteJob, UnusableFile
-from app.console import SIDES, ProgressDisplay, print_summary
+from app.console import ProgressDisplay, print_summary
+from app.stem_formats import STEM_FORMATS
+from app.stem_names import SIDES
 
 HELP = "Send a duet video to a Duetto server, watch its progress and download the two stems."
 ERRORS = (ClientError,)
@@ -28,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--right", metavar="NAME", help="the instrument on the right, instead of looking")
     parser.add_argument("--separator", metavar="NAME", help="how to separate (default: the server's choice)")
     parser.add_argument("--tagger", metavar="NAME", help="which network looks (default: the server's choice)")
+    parser.add_argument("--format", choices=STEM_FORMATS, help="what the stems are to be (default: wav)")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        metavar="N",
+        help="bits a sample: wav 16, 24 or 32 (float, default), flac 16 or 24 (default)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,15 +58,17 @@ def run(args: argparse.Namespace) -> int:
                 right=args.right,
                 separator=args.separator,
                 tagger=args.tagger,
+                stem_format=args.format,
+                bits=args.bits,
                 on_upload=display.upload,
             )
             try:
-                follow(client, job, display)
+                job = follow(client, job, display)
             except KeyboardInterrupt:
                 with suppress(ClientError):
                     client.cancel(job.id)
                 raise
-        files = fetch(client, job.id, output)
+        files = fetch(client, job, output)
         print_summary(client.result(job.id), files)
     return 0
 
@@ -79,15 +90,19 @@ def follow(client: DuettoClient, job: RemoteJob, display: ProgressDisplay) -> Re
     return client.wait(job.id, on_progress=show)
 
 
-def fetch(client: DuettoClient, job_id: str, output: Path) -> dict[str, Path]:
-    """Download both stems and ``result.json`` into `output`; return the stems' files by side.
+def fetch(client: DuettoClient, job: RemoteJob, output: Path) -> dict[str, Path]:
+    """Download both stems and ``result.json`` of a job that has succeeded into `output`; return the stems' files by
+    side.
 
     Raises
     ------
     UnusableFile, ServerUnreachable, ProblemError
     """
-    files = {side: client.download(job_id, f"{side}.wav", output / f"{side}.wav") for side in SIDES}
-    document = json.dumps(client.result(job_id), indent=2, ensure_ascii=False) + "\n"
+    files: dict[str, Path] = {}
+    for side in SIDES:
+        name = job.stem_name(side)
+        files[side] = client.download(job.id, name, output / name)
+    document = json.dumps(client.result(job.id), indent=2, ensure_ascii=False) + "\n"
     try:
         (output / "result.json").write_text(document, encoding="utf-8")
     except OSError as error:

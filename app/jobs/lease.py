@@ -18,13 +18,14 @@ import redis
 
 from app.jobs import scripts
 from app.jobs.states import JobState
+from app.queue import QUEUE_NAME, QueueName
 
 BEAT_EVERY_S: Final = 3.0
 LOST_AFTER_S: Final = 15.0  # five beats: a machine that swaps or a broker that restarts costs a few
 MAX_ATTEMPTS: Final = 3  # a file that kills three workers would kill a fourth
 
 _INDEX: Final = "duetto:jobs"
-_FIELDS: Final = ("attempts", "heartbeat_at", "resent_at", "cancel_requested", "created_at")
+_FIELDS: Final = ("attempts", "heartbeat_at", "resent_at", "cancel_requested", "created_at", "queue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Lease:
     resent_s : how long ago it was sent to the queue again; None: its first message is the only one
     created_at : since the epoch
     cancel_requested : whether it is to end
+    queue : where it is sent
     """
 
     job_id: str
@@ -48,6 +50,7 @@ class Lease:
     resent_s: float | None
     created_at: float
     cancel_requested: bool
+    queue: QueueName
 
 
 class Leases:
@@ -87,15 +90,17 @@ class Leases:
         """Return how every running job stands."""
         return self._read(cast("list[str]", self._redis.zrange(f"{_INDEX}:{JobState.RUNNING}", 0, -1)))
 
-    def queued(self, older_than_s: float, created_before: float | None = None) -> Sequence[Lease]:
-        """Return how every job stands that has been queued for longer than `older_than_s`, oldest first.
+    def queued(
+        self, queue: QueueName, older_than_s: float, created_before: float | None = None
+    ) -> Sequence[Lease]:
+        """Return how every job stands that has waited in `queue` for longer than `older_than_s`, oldest first.
 
         With `created_before` (seconds since the epoch), only those created before that.
         """
         latest = self._now() - older_than_s
         if created_before is not None:
             latest = min(latest, created_before)
-        index = f"{_INDEX}:{JobState.QUEUED}"
+        index = f"{_INDEX}:{JobState.QUEUED}:{queue}"
         return self._read(cast("list[str]", self._redis.zrangebyscore(index, "-inf", f"({latest!r}")))
 
     def of(self, job_id: str) -> Lease | None:
@@ -123,7 +128,7 @@ class Leases:
 
 
 def _lease(job_id: str, record: Sequence[str | None], now: float) -> Lease:
-    attempts, heartbeat, resent_at, cancel_requested, created_at = record
+    attempts, heartbeat, resent_at, cancel_requested, created_at, queue = record
     return Lease(
         job_id,
         attempt=int(attempts or 0),
@@ -132,6 +137,7 @@ def _lease(job_id: str, record: Sequence[str | None], now: float) -> Lease:
         resent_s=None if resent_at is None else now - float(resent_at),
         created_at=float(created_at or 0.0),
         cancel_requested=cancel_requested == "1",
+        queue=cast("QueueName", queue or QUEUE_NAME),
     )
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.jobs.states import JobState, Stage
 from app.methods import SeparatorName, TaggerName
+from app.queue import QUEUE_NAME, QueueName
+from app.stem_formats import BITS, Bits, StemFormat, default_bits
+
+
+def _bits_of(options: dict[str, Any]) -> Bits | None:
+    return default_bits(options["format"])
 
 
 class JobOptions(BaseModel):
-    """What the user asked for."""
+    """What the user asked for. `bits`: 16, 24 or 32 (float) a sample, as the format has them; null for mp3."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -19,6 +25,15 @@ class JobOptions(BaseModel):
     right: str | None = None
     separator: SeparatorName = "auto"
     tagger: TaggerName = "auto"
+    format: StemFormat = "wav"
+    bits: Bits | None = Field(default_factory=_bits_of)
+
+    @model_validator(mode="after")
+    def _check_bits(self) -> Self:
+        choices = BITS[self.format]
+        if self.bits not in (choices or (None,)):
+            raise ValueError(f"{self.format} has {choices or 'no'} bits a sample, not {self.bits}")
+        return self
 
 
 class JobInput(BaseModel):
@@ -33,6 +48,11 @@ class JobInput(BaseModel):
     frames: tuple[str, ...] = ()
     frames_zip: str | None = None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The storage keys of all that was uploaded."""
+        return tuple(key for key in (self.video, self.audio, *self.frames, self.frames_zip) if key is not None)
+
 
 class JobError(BaseModel):
     """Why a job failed: what was wrong, what was wanted and what to do; never a path or a traceback."""
@@ -45,6 +65,18 @@ class JobError(BaseModel):
     retryable: bool = False
 
 
+class Delivery(BaseModel):
+    """How the webhook of a job's end stands (app/webhooks/outbox.py). `next_attempt_at`: seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["pending", "delivered", "failed"] = "pending"
+    attempts: int = 0
+    last_status: int | None = None  # what the receiver answered; None if it did not
+    last_error: str | None = None  # why it did not answer
+    next_attempt_at: float | None = None
+
+
 class Job(BaseModel):
     """One job. Times are seconds since the epoch (UTC); `version` grows with every write."""
 
@@ -55,6 +87,7 @@ class Job(BaseModel):
     created_at: float
     options: JobOptions
     input: JobInput
+    queue: QueueName = QUEUE_NAME  # where its messages are sent, the first and any later one
     owner: str | None = None  # the name of the API key it was posted with
     version: int = 1
     stage: Stage | None = None
@@ -65,3 +98,7 @@ class Job(BaseModel):
     attempts: int = 0
     cancel_requested: bool = False
     error: JobError | None = None
+    webhook_url: str | None = None
+    webhook_event: JobState | None = None  # the end that the webhook tells of
+    delivery: Delivery | None = None  # None: not tried yet
+    request_id: str | None = None  # of the request that posted it, for the log

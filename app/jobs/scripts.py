@@ -1,7 +1,8 @@
 """The store's writes in Lua: each runs inside Redis as one step, so two writers cannot interleave.
 
 Keys: ``KEYS[1]`` the job's hash, ``KEYS[2]`` the index of all jobs; the index of one state is
-``KEYS[2] .. ':' .. state``, that of one owner ``KEYS[2] .. ':of:' .. owner``. Every script answers
+``KEYS[2] .. ':' .. state``, that of those waiting in one queue ``KEYS[2] .. ':queued:' .. queue``, that of one owner
+``KEYS[2] .. ':of:' .. owner``. Every script answers
 ``{word, hash}``: the word is ``ok``, ``missing`` or ``illegal``, the hash is the job's after the write (flat
 name, value, name, value ...).
 """
@@ -15,10 +16,28 @@ from __future__ import annotations
 
 from typing import Final
 
+# Begins a script that writes even when Redis has reached `maxmemory`: one that adds next to nothing, and without
+# which work that could make room is lost. The others need none: what ends, expires or deletes a job removes an index
+# entry first, and a script that has begun to write may go on.
+ALLOW_OOM: Final = "#!lua flags=allow-oom\n"
+
 _ANSWERS: Final = """
 local function answer(word) return {word, redis.call('HGETALL', KEYS[1])} end
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'missing', {}} end
+-- The end of a job whose user wants to be told of it goes into the outbox (app/webhooks/outbox.py) together with it.
+local function announce(ended)
+  if redis.call('HEXISTS', KEYS[1], 'webhook_url') == 0 then return end
+  redis.call('HSET', KEYS[1], 'webhook_event', ended)
+  redis.call('ZADD', KEYS[2] .. ':webhooks', redis.call('HGET', KEYS[1], 'finished_at'), ARGV[1])
+end
+-- Takes the job out of the index of its state, and one that waits out of that of its queue.
+local function leave_state()
+  redis.call('ZREM', KEYS[2] .. ':' .. state, ARGV[1])
+  if state == 'queued' then
+    redis.call('ZREM', KEYS[2] .. ':queued:' .. (redis.call('HGET', KEYS[1], 'queue') or ''), ARGV[1])
+  end
+end
 local function fenced(attempt)
   return attempt ~= '' and redis.call('HGET', KEYS[1], 'attempts') ~= attempt
 end
@@ -35,6 +54,7 @@ redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 local state = redis.call('HGET', KEYS[1], 'state')
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 redis.call('ZADD', KEYS[2] .. ':' .. state, ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[2] .. ':queued:' .. redis.call('HGET', KEYS[1], 'queue'), ARGV[2], ARGV[1])
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if owner then redis.call('ZADD', KEYS[2] .. ':of:' .. owner, ARGV[2], ARGV[1]) end
 return {'ok', redis.call('HGETALL', KEYS[1])}
@@ -48,9 +68,10 @@ TRANSITION: Final = (
 if not string.find(ARGV[3], ',' .. state .. ',', 1, true) then return answer('illegal') end
 if fenced(ARGV[4]) then return answer('lost') end
 local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[2] .. ':' .. state, ARGV[1])
+leave_state()
 redis.call('ZADD', KEYS[2] .. ':' .. ARGV[2], score, ARGV[1])
 redis.call('HSET', KEYS[1], 'state', ARGV[2], unpack(ARGV, 5))
+if ARGV[2] ~= 'expired' then announce(ARGV[2]) end
 redis.call('HDEL', KEYS[1], 'stage', 'heartbeat_at', 'worker', 'resent_at')
 redis.call('HINCRBY', KEYS[1], 'version', 1)
 return answer('ok')
@@ -66,7 +87,7 @@ if state ~= 'queued' and state ~= 'running' then return answer('illegal') end
 if redis.call('HEXISTS', KEYS[1], 'heartbeat_at') == 1 then return answer('held') end
 if tonumber(redis.call('HGET', KEYS[1], 'attempts')) >= tonumber(ARGV[4]) then return answer('held') end
 local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[2] .. ':' .. state, ARGV[1])
+leave_state()
 redis.call('ZADD', KEYS[2] .. ':running', score, ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'running', 'started_at', ARGV[2], 'progress', '0.0',
   'worker', ARGV[3], 'heartbeat_at', clock())
@@ -79,7 +100,8 @@ return answer('ok')
 
 # ARGV: id, the attempt. Not a change that anyone sees, so `version` stays.
 BEAT: Final = (
-    _ANSWERS
+    ALLOW_OOM
+    + _ANSWERS
     + """
 if state ~= 'running' then return answer('illegal') end
 if fenced(ARGV[2]) or redis.call('HEXISTS', KEYS[1], 'heartbeat_at') == 0 then return answer('lost') end
@@ -113,7 +135,8 @@ return answer('ok')
 
 # ARGV: id, the time. A queued job ends at once; a running one is asked to; one canceled stays so.
 REQUEST_CANCEL: Final = (
-    _ANSWERS
+    ALLOW_OOM
+    + _ANSWERS
     + """
 if state == 'canceled' then return answer('ok') end
 if state == 'running' then
@@ -121,9 +144,10 @@ if state == 'running' then
   redis.call('HSET', KEYS[1], 'cancel_requested', '1')
 elseif state == 'queued' then
   local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
-  redis.call('ZREM', KEYS[2] .. ':queued', ARGV[1])
+  leave_state()
   redis.call('ZADD', KEYS[2] .. ':canceled', score, ARGV[1])
   redis.call('HSET', KEYS[1], 'state', 'canceled', 'cancel_requested', '1', 'finished_at', ARGV[2])
+  announce('canceled')
 else
   return answer('illegal')
 end
@@ -161,7 +185,8 @@ DELETE: Final = (
     _ANSWERS
     + """
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[2] .. ':' .. state, ARGV[1])
+leave_state()
+redis.call('ZREM', KEYS[2] .. ':webhooks', ARGV[1])
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if owner then redis.call('ZREM', KEYS[2] .. ':of:' .. owner, ARGV[1]) end
 redis.call('DEL', KEYS[1])

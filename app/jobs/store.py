@@ -1,13 +1,15 @@
 """The job store: job records in Redis, and the single writer of a job's state.
 
-=============================  ======  =====================================================
-key                            type    holds
-=============================  ======  =====================================================
-``duetto:job:{id}``            hash    the record's fields; options, input and error as JSON
-``duetto:jobs``                zset    every job, scored by its time of creation
-``duetto:jobs:{state}``        zset    the jobs in that state, scored the same
-``duetto:jobs:of:{owner}``     zset    the jobs of one API key, scored the same
-=============================  ======  =====================================================
+==============================  ======  =====================================================
+key                             type    holds
+==============================  ======  =====================================================
+``duetto:job:{id}``             hash    the record's fields; options, input and error as JSON
+``duetto:jobs``                 zset    every job, scored by its time of creation
+``duetto:jobs:{state}``         zset    the jobs in that state, scored the same
+``duetto:jobs:queued:{queue}``  zset    those that wait in that queue, scored the same
+``duetto:jobs:of:{owner}``      zset    the jobs of one API key, scored the same
+``duetto:jobs:webhooks``        zset    the outbox (app/webhooks/outbox.py)
+==============================  ======  =====================================================
 
 Every write is one Lua script (app/jobs/scripts.py): it looks at the state, follows an arrow of
 `app.jobs.states.ARROWS` or refuses, and adds one to `version`.
@@ -26,17 +28,21 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import redis
+from redis.client import Pipeline
 
+from app.broker import check_room
 from app.errors import IllegalTransition, InvalidCursor, JobNotFound
 from app.jobs import scripts
 from app.jobs.lease import MAX_ATTEMPTS
 from app.jobs.record import Job, JobError
 from app.jobs.states import ARROWS, JobState, Stage
+from app.metrics.job_counts import count_ended, count_started
+from app.queue import QUEUES
 
 _INDEX: Final = "duetto:jobs"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _CURSOR: Final = re.compile(r"([0-9]+\.[0-9]+(?:e[+-]?[0-9]+)?) ([0-9a-f]{32})")
-_JSON_FIELDS: Final = frozenset({"options", "input", "error"})
+_JSON_FIELDS: Final = frozenset({"options", "input", "error", "delivery"})
 _STAGES: Final = f",{','.join(Stage)},"
 
 
@@ -107,13 +113,15 @@ class JobStore:
         return _from_hash(record)
 
     def look(self, job_ids: Sequence[str]) -> Sequence[tuple[Job, int | None] | None]:
-        """Return each job with its place among those waiting, in one round trip; None for one that is not there."""
+        """Return each job with its place in its queue, in one round trip; None for one that is not there."""
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hgetall(_key(job_id))
-            pipeline.zrank(f"{_INDEX}:{JobState.QUEUED}", job_id)
+            _ask_for_place(pipeline, job_id)
         answers = pipeline.execute()
-        pairs = zip(cast("list[dict[str, str]]", answers[::2]), cast("list[int | None]", answers[1::2]), strict=True)
+        records = cast("list[dict[str, str]]", answers[:: 1 + len(QUEUES)])
+        del answers[:: 1 + len(QUEUES)]
+        pairs = zip(records, _places(answers), strict=True)
         return [(_from_hash(record), place) if record else None for record, place in pairs]
 
     def list(
@@ -187,7 +195,9 @@ class JobStore:
         """
         word, record = self._run(self._start, job_id, [repr(self._clock()), worker, str(MAX_ATTEMPTS)])
         _check(word, record, "start")
-        return _from_hash(record)
+        job = _from_hash(record)
+        count_started(self._redis, job)
+        return job
 
     def progress(self, job_id: str, stage: Stage, fraction: float, *, attempt: int | None = None) -> None:
         """Report how far the running attempt is; what would move backwards is ignored.
@@ -248,9 +258,13 @@ class JobStore:
         IllegalTransition
             If the job has succeeded, failed or expired.
         """
-        word, record = self._run(self._request_cancel, job_id, [repr(self._clock())])
+        now = self._clock()
+        word, record = self._run(self._request_cancel, job_id, [repr(now)])
         _check(word, record, "cancel")
-        return _from_hash(record)
+        job = _from_hash(record)
+        if job.finished_at == now:  # it had waited, and this call ended it
+            count_ended(self._redis, job)
+        return job
 
     def cancel_requested(self, job_id: str) -> bool:
         """Return whether a worker should stop: the end was asked for, or the job is gone."""
@@ -269,18 +283,18 @@ class JobStore:
         _check(word, record, "delete")
 
     def queue_position(self, job_id: str) -> int | None:
-        """Return the job's place among those waiting (0: next), or None if it does not wait."""
+        """Return the job's place in its queue (0: next), or None if it does not wait."""
         return self.queue_positions([job_id])[0]
 
     def queue_positions(self, job_ids: Sequence[str]) -> Sequence[int | None]:
-        """Return the place of each job among those waiting, in one round trip."""
+        """Return the place of each job in its queue, in one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
-            pipeline.zrank(f"{_INDEX}:{JobState.QUEUED}", job_id)
-        return cast("list[int | None]", pipeline.execute())
+            _ask_for_place(pipeline, job_id)
+        return _places(pipeline.execute())
 
     def queued_count(self) -> int:
-        """Return how many jobs wait."""
+        """Return how many jobs wait, in all queues."""
         return self._redis.zcard(f"{_INDEX}:{JobState.QUEUED}")
 
     def created_before(self, moment: float, state: JobState) -> Sequence[str]:
@@ -294,12 +308,14 @@ class JobStore:
             pipeline.hget(_key(job_id), "state")
         return [None if state is None else JobState(state) for state in cast("list[str | None]", pipeline.execute())]
 
-    def ping(self) -> None:
-        """Return if Redis answers; raise `redis.exceptions.RedisError` if not."""
-        self._redis.ping()
+    def check_room(self) -> None:
+        """Return if Redis has memory for another job; raise `BrokerFull`, or its own error if it is full."""
+        check_room(self._redis)
 
     def _finish(self, job_id: str, target: JobState, fields: Mapping[str, str], attempt: int | None) -> Job:
-        return self._move(job_id, target, {"finished_at": repr(self._clock()), **fields}, attempt)
+        job = self._move(job_id, target, {"finished_at": repr(self._clock()), **fields}, attempt)
+        count_ended(self._redis, job)
+        return job
 
     def _move(self, job_id: str, target: JobState, fields: Mapping[str, str], attempt: int | None) -> Job:
         flat = [item for pair in fields.items() for item in pair]
@@ -327,6 +343,17 @@ def _fence(attempt: int | None) -> str:
 
 def _key(job_id: str) -> str:
     return f"duetto:job:{job_id}"
+
+
+def _ask_for_place(pipeline: Pipeline, job_id: str) -> None:
+    """Ask in every queue: which one it is in, the record says, and that would be another round trip."""
+    for queue in QUEUES:
+        pipeline.zrank(f"{_INDEX}:{JobState.QUEUED}:{queue}", job_id)
+
+
+def _places(answers: Sequence[int | None]) -> Sequence[int | None]:
+    by_queue = (answers[index :: len(QUEUES)] for index in range(len(QUEUES)))
+    return [next((place for place in places if place is not None), None) for places in zip(*by_queue, strict=True)]
 
 
 def job_not_found() -> JobNotFound:

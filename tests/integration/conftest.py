@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.settings import Settings
 from app.stack import Stack, running_stack
+from tests.unit.webhook_receiver import SECRET
 
 Post = Callable[..., httpx.Response]
 
@@ -29,6 +31,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         max_duration_s=60.0,
         max_upload_bytes=32 << 20,
         redis_url=None,
+        webhook_secret=SecretStr(SECRET),
+        webhook_allow_private="127.0.0.0/8",
     )
     with running_stack(settings) as running:
         yield running

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,28 @@ def test_a_very_short_clip_is_separated_and_warned_of(
     assert job["state"] == "succeeded", job["error"]
     assert stem(http, job, "right")[0].shape == sound.shape
     assert "lasts only 0.20 s" in http.get(job["links"]["result"]).json()["warnings"][0]
+
+
+@pytest.mark.parametrize(("stem_format", "options"), [("flac", {"bits": "16"}), ("mp3", {})])
+def test_other_formats(
+    http: httpx.Client, tmp_path: Path, post: Callable[..., httpx.Response], finished: Callable[..., Job],
+    stem_format: str, options: dict[str, str],
+) -> None:  # fmt: skip
+    mix = noise(2, 50_001)
+    sides = {"left": "cello", "right": "flute"}
+    job = finished(
+        post({"audio": write_wav(tmp_path / "mix.wav", mix, 44_100)}, format=stem_format, **options, **sides)
+    )
+    assert job["state"] == "succeeded", job["error"]
+    assert job["links"]["left"].endswith(f"/stems/left.{stem_format}")
+    stems = [stem(http, job, side) for side in ("left", "right")]
+    assert [(samples.shape, rate) for samples, rate in stems] == [(mix.shape, 44_100)] * 2
+    if stem_format == "flac":
+        assert np.abs(stems[0][0] + stems[1][0] - mix).max() < 2.0**-15
+    with zipfile.ZipFile(io.BytesIO(http.get(job["links"]["stems"]).content)) as archive:
+        assert {f"left.{stem_format}", f"right.{stem_format}", "result.json"} == set(archive.namelist())
+    other = http.get(job["links"]["left"].replace(stem_format, "wav"))
+    assert (other.status_code, other.json()["code"]) == (404, "other_format")
 
 
 def bad(folder: Path, kind: str) -> dict[str, Path | list[Path]]:

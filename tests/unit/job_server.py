@@ -34,7 +34,10 @@ def job_document(state: str, **more: Any) -> dict[str, Any]:
         "queue_position": None,
         "input": {"kind": "video", "title": "duet.mp4"},
         "error": None,
-        "links": {"self": f"/v1/jobs/{JOB_ID}"},
+        "links": {
+            "self": f"/v1/jobs/{JOB_ID}",
+            **{side: f"/v1/jobs/{JOB_ID}/stems/{side}.wav" for side in ("left", "right")},
+        },
         **more,
     }
 
@@ -50,6 +53,7 @@ class Server:
     stem: bytes = STEM
     seen: list[tuple[str, str]] = field(default_factory=list)
     ranges: list[str | None] = field(default_factory=list)
+    idempotency_keys: list[str | None] = field(default_factory=list)  # of every POST of a job
     form: dict[str, list[tuple[str | None, bytes]]] = field(default_factory=dict)
 
     @property
@@ -80,6 +84,8 @@ def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(length)
             path = urlsplit(self.path).path
             server.seen.append((self.command, self.path))
+            if (self.command, path) == ("POST", "/v1/jobs"):
+                server.idempotency_keys.append(self.headers.get("Idempotency-Key"))
             if server.refuse:
                 status, headers, text = server.refuse.pop(0)
                 self.answer(status, text.encode(), **headers)

@@ -26,7 +26,7 @@ from app.jobs.store import JobStore
 from app.keys import make_entry, make_key, parse_keyring
 from app.main import create_app
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage.protocol import Storage
 from tests.conftest import ServedApp
 from tests.unit.test_app_api import MP4, VIDEO, finish, post
 from tests.unit.test_app_bad_input import UNKNOWN_ID, problem
@@ -87,12 +87,24 @@ def test_every_call_to_jobs_needs_a_key(keyed: FastAPI, settings: Settings) -> N
 def test_the_document_says_which_calls_need_a_key(keyed: FastAPI) -> None:
     for path, operations in keyed.openapi()["paths"].items():
         for method, operation in operations.items():
-            assert ("security" in operation) == path.startswith("/v1/jobs"), (method, path)
-            assert ("401" in operation["responses"]) == path.startswith("/v1/jobs"), (method, path)
+            needs_key = path.startswith("/v1/jobs") or path == "/metrics"
+            assert ("security" in operation) == needs_key, (method, path)
+            assert ("401" in operation["responses"]) == needs_key, (method, path)
+
+
+def test_the_document_of_a_server_without_keys_asks_for_none(settings: Settings) -> None:
+    document = create_app(settings).openapi()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert [operation["summary"] for operation in operations if "security" in operation] == []
+    assert "securitySchemes" not in document["components"]
+    # Neither a header nor a query can be null; one that is left out is not there.
+    schemas = [parameter["schema"] for operation in operations for parameter in operation.get("parameters", ())]
+    assert schemas
+    assert [schema for schema in schemas if {"type": "null"} in schema.get("anyOf", ())] == []
 
 
 def test_a_job_is_there_for_its_owner_alone(
-    alice: httpx.Client, keyed: FastAPI, store: JobStore, storage: LocalStorage
+    alice: httpx.Client, keyed: FastAPI, store: JobStore, storage: Storage
 ) -> None:
     job_id = post(alice)["id"]
     finish(job_id, store, storage)
@@ -159,7 +171,7 @@ def test_a_quota_is_each_key_s_own(settings: Settings, redis_client: redis.Redis
 
 
 def test_the_client_shows_its_key(
-    alice: httpx.Client, tmp_path: Path, store: JobStore, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+    alice: httpx.Client, tmp_path: Path, store: JobStore, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = tmp_path / "duet.mp4"
     video.write_bytes(MP4)

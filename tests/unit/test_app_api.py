@@ -18,8 +18,10 @@ from app.jobs.store import JobStore
 from app.main import create_app
 from app.queue import QUEUE_NAME, TASK_NAME
 from app.settings import Settings
-from app.storage import ARTIFACTS, LocalStorage
+from app.stem_names import artifact_names
+from app.storage.protocol import Storage
 from tests.conftest import ServedApp
+from tests.storages import Stored, both_storages, read_upload
 
 # The first bytes of formats; what follows is the worker's to judge.
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(1000)
@@ -35,16 +37,17 @@ def post(client: httpx.Client, files: Any = None, **data: str) -> dict[str, Any]
     return body
 
 
-def finish(job_id: str, store: JobStore, storage: LocalStorage) -> None:
+def finish(job_id: str, store: JobStore, storage: Storage) -> None:
     store.start(job_id)
     with storage.scratch(job_id) as scratch:
-        for name in ARTIFACTS:
+        for name in artifact_names(store.get(job_id).options.format):
             (scratch / name).write_bytes(b'{"labels": {}}' if name == "result.json" else name.encode() * 100)
         assert storage.publish(job_id, scratch)
     store.succeed(job_id)
 
 
-def test_posting_a_video(client: httpx.Client, redis_client: redis.Redis, storage: LocalStorage) -> None:
+@both_storages
+def test_posting_a_video(client: httpx.Client, redis_client: redis.Redis, storage: Storage) -> None:
     response = client.post("/v1/jobs", files=VIDEO, data={"left": "violin", "tagger": "efficientnet-lite2"})
     assert response.status_code == 202
     job = response.json()
@@ -60,9 +63,18 @@ def test_posting_a_video(client: httpx.Client, redis_client: redis.Redis, storag
         "queue_position": 0,
         "started_at": None,
         "finished_at": None,
+        "expired_at": None,
+        "webhook": None,
         "attempts": 0,
         "cancel_requested": False,
-        "options": {"left": "violin", "right": None, "separator": "auto", "tagger": "efficientnet-lite2"},
+        "options": {
+            "left": "violin",
+            "right": None,
+            "separator": "auto",
+            "tagger": "efficientnet-lite2",
+            "format": "wav",
+            "bits": 32,
+        },
         "input": {"kind": "video", "title": "duet.mp4"},
         "error": None,
         "links": {
@@ -75,20 +87,21 @@ def test_posting_a_video(client: httpx.Client, redis_client: redis.Redis, storag
             "events": f"/v1/jobs/{job['id']}/events",
         },
     }
-    assert storage.upload_path(job["id"], "video.mp4").read_bytes() == MP4
+    assert read_upload(storage, job["id"], "video.mp4") == MP4
     (message,) = redis_client.lrange(QUEUE_NAME, 0, -1)
     headers = json.loads(message)["headers"]
     assert (headers["task"], headers["id"]) == (TASK_NAME, job["id"])
 
 
-def test_posting_pictures_and_sound(client: httpx.Client, store: JobStore, storage: LocalStorage) -> None:
+@both_storages
+def test_posting_pictures_and_sound(client: httpx.Client, store: JobStore, storage: Storage) -> None:
     files = [("frames", (f"{n}.png", PNG)) for n in (1, 2, 3)] + [("audio", ("duo.wav", WAV))]
     job = post(client, files)
     assert job["input"] == {"kind": "frames", "title": "duo.wav"}
     record = store.get(job["id"]).input
     assert record.frames == ("frame-000001.png", "frame-000002.png", "frame-000003.png")
-    assert storage.upload_path(job["id"], record.frames[2]).read_bytes() == PNG
-    assert storage.upload_path(job["id"], "audio.wav").read_bytes() == WAV
+    assert read_upload(storage, job["id"], record.frames[2]) == PNG
+    assert read_upload(storage, job["id"], "audio.wav") == WAV
 
 
 def test_posting_sound_with_both_names(client: httpx.Client, store: JobStore) -> None:
@@ -101,7 +114,14 @@ def test_empty_form_fields_are_fields_not_given(client: httpx.Client) -> None:
     """A browser sends every input of a form, chosen or not."""
     files = {"video": ("duet.mp4", MP4), "audio": ("", b""), "frames": ("", b"")}
     job = post(client, files, left="", right="", separator="", tagger="")
-    assert job["options"] == {"left": None, "right": None, "separator": "auto", "tagger": "auto"}
+    assert job["options"] == {
+        "left": None,
+        "right": None,
+        "separator": "auto",
+        "tagger": "auto",
+        "format": "wav",
+        "bits": 32,
+    }
     assert job["input"]["kind"] == "video"
 
 
@@ -206,21 +226,23 @@ def test_canceling(client: httpx.Client, store: JobStore) -> None:
     assert store.cancel_requested(running)
 
 
+@both_storages
 @pytest.mark.parametrize("run", [False, True])
 def test_deleting_leaves_nothing(
-    client: httpx.Client, store: JobStore, storage: LocalStorage, settings: Settings, run: bool
+    client: httpx.Client, store: JobStore, storage: Storage, stored: Stored, run: bool
 ) -> None:
     job_id = post(client)["id"]
     if run:
         finish(job_id, store, storage)
     response = client.delete(f"/v1/jobs/{job_id}")
     assert (response.status_code, response.content) == (204, b"")
-    assert [path for path in settings.data_dir.rglob("*") if job_id in str(path) or path.is_file()] == []
+    assert stored() == []
     assert client.get(f"/v1/jobs/{job_id}").status_code == 404
     assert client.get("/v1/jobs").json()["jobs"] == []
 
 
-def test_downloading(client: httpx.Client, store: JobStore, storage: LocalStorage) -> None:
+@both_storages
+def test_downloading(client: httpx.Client, store: JobStore, storage: Storage) -> None:
     job_id = post(client)["id"]
     finish(job_id, store, storage)
     links = client.get(f"/v1/jobs/{job_id}").json()["links"]
@@ -244,7 +266,8 @@ def test_downloading(client: httpx.Client, store: JobStore, storage: LocalStorag
 
 def test_the_system_routes(client: httpx.Client) -> None:
     assert client.get("/livez").json() == {"status": "alive"}
-    assert client.get("/readyz").json() == {"status": "ready", "checks": {"broker": "ok", "storage": "ok"}}
+    ready = client.get("/readyz").json()
+    assert (ready["status"], ready["checks"]) == ("ready", {"broker": "ok", "storage": "ok"})
     assert set(client.get("/version").json()) == {"name", "version", "api", "python"}
     instruments = client.get("/v1/instruments").json()
     assert len(instruments) == 8
@@ -272,7 +295,8 @@ def test_openapi_shows_the_choices_and_the_problems(client: httpx.Client) -> Non
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/v1/jobs"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    assert set(form) == {"video", "frames", "audio", "left", "right", "separator", "tagger"}
+    options = {"left", "right", "separator", "tagger", "format", "bits", "webhook_url"}
+    assert set(form) == {"video", "frames", "audio"} | options
     assert len(form["left"]["enum"]) == 8
     assert {"202", "400", "413", "415", "422", "503", "507"} <= set(operation["responses"])
     assert "example" in document["components"]["schemas"]["JobView"]

@@ -19,8 +19,8 @@ from app.lingering import LINGER_BYTES
 from app.main import create_app
 from app.problems import problem_kinds
 from app.settings import Settings
-from app.storage import LocalStorage
-from tests.conftest import ServedApp
+from app.storage.protocol import Storage
+from tests.conftest import ServedApp, leftovers
 from tests.unit.test_app_api import MP4, PNG, VIDEO, WAV, finish, post
 
 UNKNOWN_ID = "0" * 32
@@ -52,7 +52,7 @@ def nothing_left(settings: Settings, redis_client: redis.Redis) -> Iterator[None
 def assert_nothing_left(data_dir: Path, redis_client: redis.Redis) -> None:
     left = [path for path in data_dir.rglob("*") if path.parent != data_dir]
     assert left == []
-    assert [key for key in redis_client.keys("*") if not str(key).startswith("_kombu")] == []
+    assert leftovers(redis_client) == []
 
 
 def zip_of(members: dict[str, bytes]) -> bytes:
@@ -78,6 +78,10 @@ POSTS: dict[str, tuple[Any, dict[str, str], int, str, str]] = {
     "same name twice": (VIDEO, {"left": "violin", "right": "Violin"}, 422, "same_instrument", "violin"),
     "unknown separator": (VIDEO, {"separator": "magic"}, 422, "unknown_option", "is one of auto, "),
     "unknown tagger": (VIDEO, {"tagger": "magic"}, 422, "unknown_option", "densenet161"),
+    "unknown format": (VIDEO, {"format": "ogg"}, 422, "unknown_option", "wav, flac, mp3"),
+    "bits of mp3": (VIDEO, {"format": "mp3", "bits": "16"}, 422, "unknown_option", "leave `bits` out"),
+    "bits that flac has not": (VIDEO, {"format": "flac", "bits": "32"}, 422, "unknown_option", "one of 16, 24"),
+    "bits that are none": (VIDEO, {"bits": "sixteen"}, 422, "unknown_option", "16, 24, 32, where 32 are floats"),
     "unknown field": (VIDEO, {"lefft": "violin"}, 422, "unknown_field", "left, right"),
     "endless option": (VIDEO, {"left": "v" * 100_000}, 422, "unknown_field", "too long"),
     "video and audio": ([("video", ("d.mp4", MP4)), SOUND], {}, 422, "conflicting_input", "`video` alone"),
@@ -176,6 +180,12 @@ class TestPost:
     def test_a_broken_form(self, client: httpx.Client, body: bytes) -> None:
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
         problem(client.post("/v1/jobs", content=body, headers=headers), 400, "malformed_body")
+
+    def test_a_form_of_nothing_but_empty_parts(self, client: httpx.Client) -> None:
+        part = b'--b\r\nContent-Disposition: form-data; name="video"; filename=""\r\n\r\n\r\n'
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        response = client.post("/v1/jobs", content=part * 200 + b"--b--\r\n", headers=headers)
+        assert "more than 105 parts" in problem(response, 400, "malformed_body")["detail"]
 
     def test_too_large_by_its_declared_length(self, client: httpx.Client) -> None:
         response = client.post("/v1/jobs", files={"video": ("d.mp4", MP4 + bytes(3_000_000))})
@@ -303,14 +313,14 @@ def test_stems_of_a_job_that_was_canceled(client: httpx.Client) -> None:
     problem(client.get(f"/v1/jobs/{job_id}/stems/left.wav"), 409, "job_canceled")
 
 
-def test_stems_of_a_job_that_expired(client: httpx.Client, store: JobStore, storage: LocalStorage) -> None:
+def test_stems_of_a_job_that_expired(client: httpx.Client, store: JobStore, storage: Storage) -> None:
     job_id = post(client)["id"]
     finish(job_id, store, storage)
     store.expire(job_id)
     problem(client.get(f"/v1/jobs/{job_id}/stems/left.wav"), 410, "job_expired")
 
 
-def test_canceling_what_has_ended(client: httpx.Client, store: JobStore, storage: LocalStorage) -> None:
+def test_canceling_what_has_ended(client: httpx.Client, store: JobStore, storage: Storage) -> None:
     job_id = post(client)["id"]
     finish(job_id, store, storage)
     assert "succeeded" in problem(client.post(f"/v1/jobs/{job_id}/cancel"), 409, "illegal_transition")["detail"]
@@ -338,7 +348,9 @@ def test_no_such_route_or_method(client: httpx.Client) -> None:
     problem(client.get("/v1/nothing"), 404, "not_found")
     response = client.put("/v1/jobs")
     problem(response, 405, "method_not_allowed")
-    assert response.headers["Allow"]
+    assert response.headers["Allow"] == "GET, POST"
+    assert client.patch(f"/v1/jobs/{UNKNOWN_ID}").headers["Allow"] == "DELETE, GET"
+    assert client.post(f"/v1/jobs/{UNKNOWN_ID}/result").headers["Allow"] == "GET, HEAD"
 
 
 def test_a_dead_broker(settings: Settings) -> None:
@@ -373,7 +385,7 @@ def test_a_storage_that_cannot_be_used(settings: Settings, redis_client: redis.R
     with ServedApp(create_app(settings)) as url, httpx.Client(base_url=url, timeout=20) as client:
         problem(client.get("/readyz"), 503, "storage_unavailable")
         problem(client.post("/v1/jobs", files=VIDEO), 503, "storage_unavailable")
-    assert redis_client.keys("*") == []
+    assert leftovers(redis_client) == []
 
 
 def test_what_nobody_foresaw_tells_nothing(settings: Settings, redis_client: redis.Redis) -> None:

@@ -13,12 +13,14 @@ import httpx
 import pytest
 
 from app.api.download import parse_range
-from app.digests import Digest, digest_of, file_digest
+from app.digests import Digest
 from app.errors import RangeNotSatisfiable
 from app.jobs.store import JobStore
-from app.settings import Settings
-from app.storage import ARTIFACTS, LocalStorage
-from app.stored_zip import FileSegment, length_of, read_segments, stored_zip
+from app.stem_names import artifact_names
+from app.storage.protocol import Storage
+from app.stored_file import LocalFile
+from app.stored_zip import Segment, length_of, read_segments, stored_zip
+from tests.storages import Stored, both_storages
 from tests.unit.test_app_api import finish, post
 from tests.unit.test_app_bad_input import problem
 
@@ -26,13 +28,14 @@ PATHS = ["stems/left.wav", "stems/right.wav", "result", "stems.zip"]
 
 
 @pytest.fixture
-def job(client: httpx.Client, store: JobStore, storage: LocalStorage) -> str:
+def job(client: httpx.Client, store: JobStore, storage: Storage) -> str:
     """The path of a job that has succeeded."""
     job_id = post(client)["id"]
     finish(job_id, store, storage)
     return f"/v1/jobs/{job_id}"
 
 
+@both_storages
 def test_the_zip_holds_what_the_links_lead_to(client: httpx.Client, job: str) -> None:
     links = client.get(job).json()["links"]
     assert links["stems"] == f"{job}/stems.zip"
@@ -41,13 +44,14 @@ def test_the_zip_holds_what_the_links_lead_to(client: httpx.Client, job: str) ->
     assert response.headers["Content-Disposition"] == 'attachment; filename="stems.zip"'
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == list(ARTIFACTS)
+        assert archive.namelist() == list(artifact_names("wav"))
         assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
         assert {member.external_attr >> 16 for member in archive.infolist()} == {0o100644}
         for name, link in (("left.wav", "left"), ("right.wav", "right"), ("result.json", "result")):
             assert archive.read(name) == client.get(links[link]).content
 
 
+@both_storages
 @pytest.mark.parametrize("path", PATHS)
 def test_every_download_says_what_it_is(client: httpx.Client, job: str, path: str) -> None:
     whole = client.get(f"{job}/{path}")
@@ -57,11 +61,11 @@ def test_every_download_says_what_it_is(client: httpx.Client, job: str, path: st
     assert whole.headers["Content-Length"] == str(len(whole.content))
     head = client.head(f"{job}/{path}")
     assert (head.status_code, head.content) == (200, b"")
-    # The second time the digests come from beside the files.
     for name in ("ETag", "Repr-Digest", "Content-Length", "Content-Type", "Content-Disposition"):
         assert head.headers[name] == whole.headers[name]
 
 
+@both_storages
 @pytest.mark.parametrize("path", PATHS)
 def test_a_part_of_a_download(client: httpx.Client, job: str, path: str) -> None:
     whole = client.get(f"{job}/{path}")
@@ -76,18 +80,21 @@ def test_a_part_of_a_download(client: httpx.Client, job: str, path: str) -> None
     assert outside.headers["Content-Range"] == f"bytes */{size}"
 
 
+@both_storages
 @pytest.mark.parametrize("wanted", ["bytes=0-1,3-4", "bytes=x-y", "bytes=-", "bytes=7-3", "lines=1-2", "bytes"])
 def test_a_range_that_is_none_of_ours_gets_the_whole(client: httpx.Client, job: str, wanted: str) -> None:
     response = client.get(f"{job}/stems/left.wav", headers={"Range": wanted})
     assert (response.status_code, response.content) == (200, b"left.wav" * 100)
 
 
+@both_storages
 @pytest.mark.parametrize("tag", ['"other"', 'W/"other"', "Thu, 01 Jan 1970 00:00:00 GMT"])
 def test_a_part_of_another_version_is_the_whole(client: httpx.Client, job: str, tag: str) -> None:
     response = client.get(f"{job}/stems.zip", headers={"Range": "bytes=5-", "If-Range": tag})
     assert response.status_code == 200
 
 
+@both_storages
 @pytest.mark.parametrize("path", PATHS)
 def test_what_the_client_has_is_not_sent_again(client: httpx.Client, job: str, path: str) -> None:
     tag = client.get(f"{job}/{path}").headers["ETag"]
@@ -102,42 +109,26 @@ def test_a_zip_before_there_is_one(client: httpx.Client) -> None:
     problem(client.get(f"/v1/jobs/{job_id}/stems.zip"), 409, "stem_not_ready")
 
 
-def test_digests_go_with_the_job(client: httpx.Client, job: str, settings: Settings) -> None:
+@both_storages
+def test_a_download_of_a_job_that_goes_meanwhile(client: httpx.Client, job: str, stored: Stored) -> None:
     client.get(f"{job}/stems.zip")
-    assert len(list(settings.data_dir.rglob(".*.digest"))) == len(ARTIFACTS) + 1
     client.delete(job)
-    assert [path for path in settings.data_dir.rglob("*") if path.is_file()] == []
+    assert stored() == []
+    problem(client.get(f"{job}/stems.zip"), 404, "job_not_found")
 
 
-def test_a_kept_digest_is_of_this_content(tmp_path: Path) -> None:
-    path = tmp_path / "left.wav"
-    path.write_bytes(b"first")
-    assert (
-        file_digest(path)
-        == digest_of([b"fir", b"st"])
-        == Digest(5, hashlib.sha256(b"first").hexdigest(), zlib.crc32(b"first"))
-    )
-    (kept,) = tmp_path.glob(".*")
-    kept.write_text("{}")
-    assert file_digest(path).crc32 == zlib.crc32(b"first")
-    path.write_bytes(b"other content")
-    assert file_digest(path).crc32 == zlib.crc32(b"other content")
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_digest_that_cannot_be_kept_is_given_all_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "left.wav"
-    path.write_bytes(b"sound")
-    (tmp_path / ".left.wav.digest").mkdir()
-    assert file_digest(path).crc32 == zlib.crc32(b"sound")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".left.wav.digest", "left.wav"]
+@both_storages
+def test_files_that_are_gone_under_a_job(client: httpx.Client, job: str, storage: Storage) -> None:
+    storage.delete(job.rpartition("/")[2])
+    for path in PATHS:
+        problem(client.get(f"{job}/{path}"), 404, "files_gone")
 
 
 @pytest.mark.parametrize("wanted", [(0, 1), (25, 60), (0, 10_000)])
 def test_any_part_of_segments(tmp_path: Path, wanted: tuple[int, int]) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(range(30)))
-    segments = [b"a" * 10, FileSegment(path, 30), b"", b"b" * 20]
+    segments: list[Segment] = [b"a" * 10, LocalFile(path, Digest(30, "0" * 64, 0)), b"", b"b" * 20]
     whole = b"a" * 10 + bytes(range(30)) + b"b" * 20
     assert length_of(segments) == len(whole)
     assert b"".join(read_segments(segments, *wanted)) == whole[slice(*wanted)]
@@ -147,7 +138,7 @@ def test_a_file_that_has_shrunk_is_no_file_of_less(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"short")
     with pytest.raises(EOFError):
-        list(read_segments([FileSegment(path, 30)], 0, 30))
+        list(read_segments([LocalFile(path, Digest(30, "0" * 64, 0))], 0, 30))
 
 
 def test_stems_of_more_than_four_gib(tmp_path: Path) -> None:
@@ -159,15 +150,15 @@ def test_stems_of_more_than_four_gib(tmp_path: Path) -> None:
         with path.open("wb") as file:
             file.truncate(size)
         # The CRC of a file of gigabytes is not looked at here.
-        members.append((path, Digest(size, "0" * 64, zlib.crc32(bytes(size)) if size < 100 else 0)))
+        members.append(LocalFile(path, Digest(size, "0" * 64, zlib.crc32(bytes(size)) if size < 100 else 0)))
     segments = stored_zip(members)
     whole = tmp_path / "stems.zip"
     with whole.open("wb") as file:
         for segment in segments:
-            if isinstance(segment, FileSegment):
-                file.seek(segment.size, io.SEEK_CUR)
-            else:
+            if isinstance(segment, bytes):
                 file.write(segment)
+            else:
+                file.seek(segment.digest.size, io.SEEK_CUR)
     assert whole.stat().st_size == length_of(segments)
     with zipfile.ZipFile(whole) as archive:
         assert {member.filename: member.file_size for member in archive.infolist()} == sizes

@@ -17,6 +17,7 @@ from app.jobs.lease import MAX_ATTEMPTS, Leases
 from app.jobs.record import Job, JobError, JobInput, JobOptions
 from app.jobs.states import ARROWS, JobState, Stage
 from app.jobs.store import JobStore
+from tests.conftest import leftovers
 
 ERROR = JobError(code="silent", message="the recording is silent", stage=Stage.PROBE)
 
@@ -125,7 +126,7 @@ def test_cancel_after_the_end_is_refused(store: JobStore, job: Job) -> None:
 def test_a_deleted_job_is_gone_for_everyone(store: JobStore, job: Job, redis_client: redis.Redis) -> None:
     store.start(job.id)
     store.delete(job.id)
-    assert redis_client.keys("*") == []
+    assert leftovers(redis_client) == []
     assert store.cancel_requested(job.id), "its worker must stop"
     for call in (store.get, store.start, store.succeed, store.cancel, store.request_cancel, store.delete):
         with pytest.raises(JobNotFound):
@@ -134,7 +135,7 @@ def test_a_deleted_job_is_gone_for_everyone(store: JobStore, job: Job, redis_cli
         store.progress(job.id, Stage.TAG, 0.5)
     with pytest.raises(JobNotFound):
         store.fail(job.id, ERROR)
-    assert redis_client.keys("*") == [], "no late write brings it back"
+    assert leftovers(redis_client) == [], "no late write brings it back"
 
 
 def test_an_id_is_used_once(store: JobStore, job: Job) -> None:
@@ -246,7 +247,7 @@ VOICES = st.lists(st.sampled_from(["present", "former", "anyone"]), min_size=16,
 def test_any_order_of_events_follows_the_arrows(
     store: JobStore, redis_client: redis.Redis, events: list[str], voices: list[str], fractions: list[float]
 ) -> None:
-    job = new_job()
+    job = new_job().model_copy(update={"webhook_url": "https://music.example/"})
     store.create(job)
     leases = Leases(redis_client)
     attempt: int | None = None
@@ -305,6 +306,7 @@ def test_any_order_of_events_follows_the_arrows(
             held = True
         elif (event == "release" and not refused) or after.state is not JobState.RUNNING:
             held = False
+        assert (redis_client.zscore("duetto:jobs:webhooks", job.id) is not None) == after.state.is_final
         assert redis_client.hexists(f"duetto:job:{job.id}", "heartbeat_at") == held
         assert redis_client.hexists(f"duetto:job:{job.id}", "worker") == held
         assert after.version >= before.version

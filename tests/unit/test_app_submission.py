@@ -18,7 +18,7 @@ from app.main import create_app
 from app.queue import QUEUE_NAME
 from app.quota import UPLOAD_S, ClientQuota
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage.protocol import Storage
 from tests.conftest import ServedApp
 from tests.unit.test_app_api import MP4, PNG, VIDEO, WAV, finish, post
 from tests.unit.test_app_bad_input import assert_nothing_left, problem
@@ -140,7 +140,7 @@ def test_a_key_that_is_none(client: httpx.Client, key: str) -> None:
     assert body["errors"][0]["field"] == "header.idempotency-key"
 
 
-def test_waiting_in_the_post(client: httpx.Client, store: JobStore, storage: LocalStorage) -> None:
+def test_waiting_in_the_post(client: httpx.Client, store: JobStore, storage: Storage) -> None:
     def work() -> None:
         pause = threading.Event()
         while not (jobs := store.list().jobs):

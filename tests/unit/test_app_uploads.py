@@ -147,7 +147,8 @@ class TestZip:
     def check(self, tmp_path: Path, data: bytes, max_images: int = 10) -> None:
         path = tmp_path / "frames.zip"
         path.write_bytes(data)
-        check_zip(path, max_images)
+        with path.open("rb") as file:
+            check_zip(file, max_images)
 
     def test_a_sound_one_passes(self, tmp_path: Path) -> None:
         self.check(tmp_path, archive({f"{index}.png": b"x" for index in range(10)}))

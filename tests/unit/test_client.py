@@ -87,11 +87,32 @@ def test_submit_of_a_missing_file_or_a_folder_sends_nothing(
     assert server.seen == []
 
 
-def test_submit_is_never_repeated(server: Server, client: DuettoClient, video: Path) -> None:
-    server.refuse = [(503, {"Retry-After": "0"}, '{"code": "queue_full", "detail": "try later"}')]
-    with pytest.raises(ProblemError, match="try later") as caught:
-        client.submit(video)
-    assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (503, "queue_full", 0.0)
+def test_submit_is_repeated_under_one_key(server: Server, client: DuettoClient, video: Path) -> None:
+    server.refuse = [(503, {"Retry-After": "0"}, '{"code": "queue_full", "detail": "try later"}'), (502, {}, "?")]
+    reports: list[tuple[int, int]] = []
+    assert client.submit(video, on_upload=lambda sent, total: reports.append((sent, total))).id == JOB_ID
+    assert len(server.seen) == 3
+    assert len(set(server.idempotency_keys)) == 1
+    assert server.form == {"video": [("duet.mp4", video.read_bytes())]}, "whole, the third time too"
+    assert reports[-1] == (video.stat().st_size, video.stat().st_size)
+    client.submit(video)
+    assert len(set(server.idempotency_keys)) == 2, "another call is another job"
+
+
+def test_submit_after_a_break_may_name_the_first_try(server: Server, video: Path) -> None:
+    with DuettoClient(server.url, retries=0) as client:
+        server.refuse = [(504, {}, "?")]
+        with pytest.raises(ProblemError):
+            client.submit(video, idempotency_key="first")
+        client.submit(video, idempotency_key="first", webhook_url="https://music.example/")
+    assert server.idempotency_keys == ["first", "first"]
+    assert server.form["webhook_url"] == [(None, b"https://music.example/")]
+
+
+def test_submit_that_is_wrong_is_not_repeated(server: Server, client: DuettoClient, video: Path) -> None:
+    server.refuse = [(422, {}, '{"code": "unknown_instrument", "detail": "no piano"}')]
+    with pytest.raises(ProblemError, match="no piano"):
+        client.submit(video, left="piano")
     assert len(server.seen) == 1
 
 

@@ -81,6 +81,7 @@ def test_the_queue_is_kept_on_disk_and_never_evicted(compose: dict[str, Any]) ->
     redis = compose["services"]["redis"]
     command = redis["command"]
     assert command[command.index("--appendonly") + 1] == "yes"
+    assert command[command.index("--appendfsync") + 1] == "always"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
     assert "queue:/data" in redis["volumes"]
     assert compose["networks"]["backstage"]["internal"] is True

@@ -15,7 +15,6 @@ from PIL import Image
 
 from tests.media import Video, image_bytes, mark_of, noise, png_bomb, write_media, write_wav, write_zip
 from worker.errors import (
-    Canceled,
     FramesUnreadable,
     JobGone,
     NoPicture,
@@ -23,7 +22,9 @@ from worker.errors import (
     TooLong,
     TooManyFrames,
 )
-from worker.media.frames import MAX_SIDE_PX, VideoFrame, picked, picture_frames, video_frames
+from worker.media.choice import MAX_SIDE_PX, VideoFrame, picked
+from worker.media.decoding.pictures import picture_frames
+from worker.media.decoding.video import video_frames
 from worker.media.limits import MediaLimits
 
 LIMITS = MediaLimits()
@@ -153,16 +154,6 @@ def test_large_frames_are_shrunk(tmp_path: Path) -> None:
 def test_sound_alone_has_no_picture(tmp_path: Path) -> None:
     with pytest.raises(NoPicture):
         list(video_frames(write_wav(tmp_path / "a.wav", noise(1, 8000), 8000), LIMITS))
-
-
-def test_a_cancel_stops_it(tmp_path: Path) -> None:
-    path = write_media(tmp_path / "a.mp4", video=Video(75))
-    stop = False
-    frames = video_frames(path, LIMITS, should_stop=lambda: stop)
-    next(frames)
-    stop = True
-    with pytest.raises(Canceled):
-        list(frames)
 
 
 def test_limits_on_length_and_number_hold(tmp_path: Path) -> None:
@@ -367,8 +358,3 @@ def test_deleted_uploads_say_so(tmp_path: Path) -> None:
             list(picture_frames(upload, LIMITS))
     with pytest.raises(JobGone):
         list(video_frames(tmp_path / "gone.mp4", LIMITS))
-
-
-def test_a_cancel_stops_images_too(tmp_path: Path) -> None:
-    with pytest.raises(Canceled):
-        list(picture_frames(write_images(tmp_path, ["1.png"]), LIMITS, should_stop=lambda: True))

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from tests.media import Video, delay_of, noise, write_media, write_wav
 from worker.errors import JobGone, MediaUnreadable, NoSound, TooLong, UnsupportedMedia
+from worker.media.decoding.sound import SoundDecoder
 from worker.media.limits import MediaLimits
-from worker.media.sound import SoundReader
 
 LIMITS = MediaLimits()
 PRIMING = 1024
 
 
 def heard(path: Path, limits: MediaLimits = LIMITS, seconds: float = 1.0) -> NDArray[np.float32]:
-    with SoundReader(path, limits) as reader:
+    with SoundDecoder(path, limits) as reader:
         blocks = list(reader.blocks(seconds))
         size = round(seconds * reader.sample_rate)
         assert all(block.shape == (reader.channels, size) for block in blocks[:-1])
@@ -196,7 +196,7 @@ def _adts(path: Path, parts: list[tuple[NDArray[np.float32], int]]) -> Path:
 
 def test_another_rate_and_layout_midway_become_the_first(tmp_path: Path) -> None:
     path = _adts(tmp_path / "a.aac", [(noise(2, 44100), 44100), (noise(1, 24000), 24000), (noise(2, 44100), 44100)])
-    with SoundReader(path, LIMITS) as reader:
+    with SoundDecoder(path, LIMITS) as reader:
         assert (reader.sample_rate, reader.channels) == (44100, 2)
         result = np.concatenate(list(reader.blocks()), axis=1)
     # Each part has 1,024 samples of priming and up to as many of padding; one second of each is sound.
@@ -277,7 +277,7 @@ def test_an_mp4_without_its_index_is_unreadable(tmp_path: Path) -> None:
 
 def test_a_video_without_sound_has_no_sound(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.mp4", video=Video(10))
-    with pytest.raises(NoSound), SoundReader(path, LIMITS):
+    with pytest.raises(NoSound), SoundDecoder(path, LIMITS):
         pass
 
 
@@ -323,14 +323,14 @@ def test_the_limit_holds_while_decoding_whatever_the_header_says(tmp_path: Path)
     at = content.index(b"data") + 4
     content[at : at + 4] = b"\0\0\0\0"
     path.write_bytes(bytes(content))
-    with SoundReader(path, limits) as reader:
+    with SoundDecoder(path, limits) as reader:
         assert _samples_until_refused(reader.blocks(0.5)) <= 2 * 8000
 
 
 def test_a_gap_cannot_exceed_the_limit_either(tmp_path: Path) -> None:
     sound = noise(1, 8000)
     path = write_media(tmp_path / "a.mkv", sound, 8000, codec="flac", video=Video(5), gap=(4608, 8000 * 100_000))
-    with SoundReader(path, MediaLimits(max_duration_s=2.0)) as reader:
+    with SoundDecoder(path, MediaLimits(max_duration_s=2.0)) as reader:
         assert _samples_until_refused(reader.blocks(0.5)) <= 2 * 8000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -41,6 +42,26 @@ def test_serve_ends_before_it_starts_anything_if_the_port_is_taken(tmp_path: Pat
 def test_host_that_is_not_ours() -> None:
     with pytest.raises(PortInUse, match="no address of this machine"):
         listen("no-such-host.invalid", 0)
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    async def accepted_without_delay() -> int:
+        seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def on_link(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            seen.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with listen("127.0.0.1", 0) as listener:
+            async with await asyncio.start_server(on_link, sock=listener):
+                _, writer = await asyncio.open_connection(*listener.getsockname())
+                found = await seen
+                writer.close()
+                await writer.wait_closed()
+        return found
+
+    assert asyncio.run(accepted_without_delay()) != 0
 
 
 def test_port_zero_takes_a_free_port_and_the_url_says_which() -> None:

@@ -120,8 +120,7 @@ def test_what_dies_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_stop_while_it_waits_to_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_BACKOFF_S", 600.0)
-    monkeypatch.setattr(supervisor, "LONGEST_BACKOFF_S", 600.0)
-    kept = Supervisor("short-lived", lambda: Child([sys.executable, "-S", "-c", ""]))
+    kept = Supervisor("short-lived", lambda: Child([sys.executable, "-S", "-c", ""]), longest_backoff_s=600.0)
     wait_for(lambda: not runs(kept.pid))
     kept.stop()
     assert kept.restarts == 0

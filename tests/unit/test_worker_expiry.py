@@ -13,7 +13,10 @@ from app.jobs.record import Job
 from app.jobs.states import JobState
 from app.jobs.store import JobStore
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage.bucket import Bucket
+from app.storage.protocol import Storage
+from tests.conftest import leftovers
+from tests.storages import Stored, both_storages, read_artifact
 from tests.unit.test_app_store import ERROR, new_job
 from worker.expiry import MOST_EXPIRED, expire_jobs, sweep
 
@@ -41,7 +44,7 @@ def timed(redis_client: redis.Redis, clock: Clock) -> JobStore:
     return JobStore(redis_client, clock)
 
 
-def posted(store: JobStore, storage: LocalStorage, clock: Clock) -> Job:
+def posted(store: JobStore, storage: Storage, clock: Clock) -> Job:
     job = new_job(clock.now)
     with storage.upload(job.id, "audio.wav") as part:
         part.write(b"sound")
@@ -49,7 +52,7 @@ def posted(store: JobStore, storage: LocalStorage, clock: Clock) -> Job:
     return job
 
 
-def ended(store: JobStore, storage: LocalStorage, clock: Clock, state: JobState = JobState.SUCCEEDED) -> Job:
+def ended(store: JobStore, storage: Storage, clock: Clock, state: JobState = JobState.SUCCEEDED) -> Job:
     job = posted(store, storage, clock)
     store.start(job.id)
     if state is JobState.SUCCEEDED:
@@ -60,10 +63,6 @@ def ended(store: JobStore, storage: LocalStorage, clock: Clock, state: JobState 
     return store.fail(job.id, ERROR) if state is JobState.FAILED else store.cancel(job.id)
 
 
-def files(settings: Settings) -> list[Path]:
-    return [path for path in settings.data_dir.rglob("*") if path.is_file()]
-
-
 def age(folder: Path, seconds: float) -> None:
     """Let a folder and all in it be written `seconds` ago."""
     then = time.time() - seconds
@@ -71,31 +70,31 @@ def age(folder: Path, seconds: float) -> None:
         os.utime(path, (then, then))
 
 
+@both_storages
 @pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED])
 def test_a_life_to_its_very_end(
-    timed: JobStore, storage: LocalStorage, clock: Clock, settings: Settings, redis_client: redis.Redis,
-    state: JobState,
-) -> None:  # fmt: skip
+    timed: JobStore, storage: Storage, clock: Clock, stored: Stored, redis_client: redis.Redis, state: JobState
+) -> None:
     job = ended(timed, storage, clock, state)
     clock.now += TTL_S - 1
     expire_jobs(timed, storage, TTL_S, clock.now)
     assert timed.get(job.id).state is state
-    assert files(settings)
+    assert stored()
     clock.now += 2
     expire_jobs(timed, storage, TTL_S, clock.now)
     expired = timed.get(job.id)
     assert (expired.state, expired.expired_at, expired.finished_at) == (JobState.EXPIRED, clock.now, job.finished_at)
-    assert files(settings) == []
-    assert not (settings.data_dir / "jobs" / job.id).exists()
+    assert stored() == []
+    assert list(storage.jobs()) == []
     clock.now += TTL_S - 1
     expire_jobs(timed, storage, TTL_S, clock.now)
     assert timed.get(job.id) == expired
     clock.now += 2
     expire_jobs(timed, storage, TTL_S, clock.now)
-    assert redis_client.keys("*") == []
+    assert leftovers(redis_client) == []
 
 
-def test_the_age_is_counted_from_the_end(timed: JobStore, storage: LocalStorage, clock: Clock) -> None:
+def test_the_age_is_counted_from_the_end(timed: JobStore, storage: Storage, clock: Clock) -> None:
     waiting, running, done = (posted(timed, storage, clock) for _ in range(3))
     timed.start(running.id)
     timed.start(done.id)
@@ -107,7 +106,7 @@ def test_the_age_is_counted_from_the_end(timed: JobStore, storage: LocalStorage,
     assert states == [JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED, None]
 
 
-def test_many_are_expired_bit_by_bit(timed: JobStore, storage: LocalStorage, clock: Clock) -> None:
+def test_many_are_expired_bit_by_bit(timed: JobStore, storage: Storage, clock: Clock) -> None:
     for _ in range(MOST_EXPIRED + 1):
         ended(timed, storage, clock, JobState.FAILED)
     clock.now += 2 * TTL_S
@@ -118,7 +117,7 @@ def test_many_are_expired_bit_by_bit(timed: JobStore, storage: LocalStorage, clo
 
 
 def test_the_sweep_takes_what_nobody_owns_and_nothing_else(
-    store: JobStore, storage: LocalStorage, clock: Clock, settings: Settings
+    store: JobStore, storage: Storage, clock: Clock, settings: Settings
 ) -> None:
     jobs = settings.data_dir / "jobs"
     kept = [posted(store, storage, clock), ended(store, storage, clock)]
@@ -151,11 +150,41 @@ def test_the_sweep_takes_what_nobody_owns_and_nothing_else(
     assert {path.name for path in jobs.iterdir()} == {job.id for job in (*kept, running, uploading)}
     assert [path.name for path in (jobs / kept[1].id).iterdir() if "scratch" in path.name] == []
     assert (jobs / running.id / "scratch-0" / "left.wav").exists(), "its attempt may be alive"
-    assert storage.artifact(kept[1].id, "left.wav").read_bytes() == b"stem"
+    assert read_artifact(storage, kept[1].id, "left.wav") == b"stem"
     assert {path.name for path in trash.iterdir() if (path / "left.wav").exists()} == {"new"}
     assert not (trash / "probe").exists()
 
 
-def test_nothing_to_sweep(store: JobStore, storage: LocalStorage) -> None:
+@pytest.mark.parametrize("settings", ["s3"], indirect=True)
+def test_the_sweep_of_a_bucket(
+    store: JobStore, storage: Storage, clock: Clock, settings: Settings, stored: Stored
+) -> None:
+    kept = [posted(store, storage, clock), ended(store, storage, clock)]
+    running, failed = posted(store, storage, clock), ended(store, storage, clock, JobState.FAILED)
+    store.start(running.id)
+    expired, orphan = ended(store, storage, clock), new_job()
+    store.expire(expired.id)
+    with storage.upload(orphan.id, "audio.wav") as part:
+        part.write(b"sound")
+    late = new_job()
+    for job in (kept[1], running, failed, late):
+        Bucket(settings).put(f"jobs/{job.id}/attempts/{'0' * 32}/left.wav/000000", b"half a stem")
+
+    def jobs_with(folder: str) -> set[str]:
+        return {key.split("/")[1] for key in stored() if f"/{folder}/" in key}
+
+    sweep(store, storage, orphan_after_s=1000)
+    assert jobs_with("upload") == {job.id for job in (*kept, running, failed, orphan)}
+    assert jobs_with("attempts") == {kept[1].id, running.id, late.id}
+    assert f"jobs/{kept[1].id}/attempts/{'0' * 32}/left.wav/000000" not in stored()
+    # Nothing can be made old here; so let everything that was written before now plus a margin be.
+    sweep(store, storage, orphan_after_s=-1000)
+    assert jobs_with("upload") == {job.id for job in (*kept, running, failed)}
+    assert jobs_with("attempts") == {kept[1].id, running.id}
+    assert read_artifact(storage, kept[1].id, "left.wav") == b"stem"
+
+
+@both_storages
+def test_nothing_to_sweep(store: JobStore, storage: Storage) -> None:
     sweep(store, storage)
     assert not expire_jobs(store, storage, TTL_S)

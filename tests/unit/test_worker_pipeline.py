@@ -15,6 +15,7 @@ from PIL import Image
 from app.jobs.record import JobOptions
 from app.jobs.states import Stage
 from app.settings import Settings
+from app.stem_formats import Bits, StemFormat
 from models.errors import Stopped
 from models.instruments import NAMES
 from models.separators import BEST
@@ -30,6 +31,7 @@ from worker.errors import (
     NoSound,
     PictureTooLarge,
     SilentSound,
+    StemFormatUnfit,
     TooLong,
 )
 from worker.example_duet import example_duet
@@ -90,6 +92,65 @@ def test_stems_have_the_mixs_format(
     assert np.abs(stems[0][0] + stems[1][0] - sound.T).max() < 1e-4
     assert result["sound"]["channels"] == channels
     assert bool(result["warnings"]) == (seconds < 1)
+
+
+@pytest.mark.parametrize(
+    ("stem_format", "bits", "accuracy"),
+    [("wav", 16, 2.0**-15), ("wav", 24, 2e-7), ("flac", 16, 2.0**-15), ("flac", 24, 2e-7)],
+)
+def test_integers_add_up_to_the_mix(
+    engines: Engines, tmp_path: Path, stem_format: StemFormat, bits: Bits, accuracy: float
+) -> None:
+    path = write_wav(tmp_path / "mix.wav", noise(2, 60_000), 44_100)
+    options = BOTH.model_copy(update={"format": stem_format, "bits": bits})
+    out = tmp_path / "out"
+    out.mkdir()
+    reports: list[tuple[Stage, float]] = []
+    result = run_pipeline(Source(audio=path), out, options, engines, LIMITS, report=lambda *seen: reports.append(seen))
+    assert sorted(entry.name for entry in out.iterdir()) == [
+        f"left.{stem_format}",
+        "result.json",
+        f"right.{stem_format}",
+    ]
+    assert check_sum(path, out / f"left.{stem_format}", out / f"right.{stem_format}", LIMITS).max_error <= accuracy
+    sound = result["sound"]
+    assert [sound[key] for key in ("format", "bits", "gain_db", "stem_sample_rate")] == [stem_format, bits, 0.0, 44_100]
+    progress = [fraction for _, fraction in reports]
+    assert progress == sorted(progress)
+    assert [stage for stage, _ in reports].count(Stage.ENCODE) >= 3
+
+
+def test_a_loud_recording_is_turned_down_for_integers_only(engines: Engines, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "mix.wav", noise(1, 60_000) * 15, 44_100)
+    for stem_format in ("wav", "flac"):
+        out = tmp_path / stem_format
+        out.mkdir()
+        result = run_pipeline(
+            Source(audio=path), out, JobOptions(left="violin", right="flute", format=stem_format), engines, LIMITS
+        )
+        gain_db = result["sound"]["gain_db"]
+        assert (gain_db < 0.0) == (stem_format == "flac")
+        assert any("beyond full scale" in warning for warning in result["warnings"]) == (stem_format == "flac")
+        names = [out / f"{side}.{stem_format}" for side in ("left", "right")]
+        assert check_sum(path, *names, LIMITS, gain_db).max_error < 1e-5
+
+
+def test_mp3_has_the_length_of_the_mix_and_says_what_it_cannot(engines: Engines, tmp_path: Path) -> None:
+    options = BOTH.model_copy(update={"format": "mp3", "bits": None})
+    path = write_wav(tmp_path / "mix.wav", noise(2, 60_001), 44_100)
+    result = run_pipeline(Source(audio=path), tmp_path, options, engines, LIMITS)
+    assert result["warnings"] == []
+    assert [soundfile.info(tmp_path / f"{side}.mp3").frames for side in ("left", "right")] == [60_001] * 2
+    out = tmp_path / "out"
+    out.mkdir()
+    surround = write_wav(tmp_path / "surround.wav", noise(6, 60_000), 44_100)
+    stages: list[Stage] = []
+    with pytest.raises(StemFormatUnfit, match="6 channels"):
+        run_pipeline(
+            Source(audio=surround), out, options, engines, LIMITS, report=lambda stage, _: stages.append(stage)
+        )
+    assert stages == [Stage.PROBE], "before any work"
+    assert list(out.iterdir()) == []
 
 
 def test_named_sides_need_no_picture_and_no_tagger(engines: Engines, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -12,12 +14,13 @@ import redis
 
 from app.errors import IllegalTransition
 from app.jobs.lease import MAX_ATTEMPTS, Leases
-from app.jobs.record import Job
+from app.jobs.record import Job, JobError
 from app.jobs.states import JobState, Stage
 from app.jobs.store import JobStore
-from app.queue import QUEUE_NAME, JobQueue, next_job_id
+from app.queue import QUEUE_NAME, JobQueue, delivered_messages, next_job_id
 from app.settings import Settings
-from app.storage import RESULT, LocalStorage
+from app.stem_names import RESULT
+from app.storage.protocol import Storage
 from tests.unit.test_app_store import new_job
 from worker.heartbeat import Heartbeat, worker_token
 from worker.reconciler import Reconciler
@@ -37,7 +40,7 @@ def queue(settings: Settings) -> JobQueue:
 
 
 @pytest.fixture
-def reconciler(redis_client: redis.Redis, queue: JobQueue, storage: LocalStorage) -> Reconciler:
+def reconciler(redis_client: redis.Redis, queue: JobQueue, storage: Storage) -> Reconciler:
     """One that has no patience with a silent attempt, and the usual with a message."""
     return Reconciler(redis_client, queue, storage, lost_after_s=0.0)
 
@@ -59,7 +62,7 @@ def messages(client: redis.Redis) -> int:
     return client.llen(QUEUE_NAME)
 
 
-def publish(storage: LocalStorage, job_id: str) -> None:
+def publish(storage: Storage, job_id: str) -> None:
     with storage.upload(job_id, "audio.wav") as part:
         part.write(b"sound")
     with storage.scratch(job_id) as scratch:
@@ -135,7 +138,7 @@ def test_a_living_attempt_keeps_its_job(
 
 
 def test_patience_with_a_silent_attempt(
-    store: JobStore, job: Job, queue: JobQueue, storage: LocalStorage, redis_client: redis.Redis, leases: Leases
+    store: JobStore, job: Job, queue: JobQueue, storage: Storage, redis_client: redis.Redis, leases: Leases
 ) -> None:
     store.start(job.id)
     patient = Reconciler(redis_client, queue, storage)
@@ -174,7 +177,7 @@ def test_nothing_starts_a_job_that_has_had_its_attempts(
 
 
 def test_what_was_published_counts(
-    store: JobStore, job: Job, leases: Leases, reconciler: Reconciler, storage: LocalStorage
+    store: JobStore, job: Job, leases: Leases, reconciler: Reconciler, storage: Storage
 ) -> None:
     store.start(job.id)
     publish(storage, job.id)
@@ -205,7 +208,7 @@ def test_a_waiting_job_whose_message_vanished(
 
 
 def test_a_message_that_vanishes_again_is_sent_again(
-    store: JobStore, queue: JobQueue, storage: LocalStorage, redis_client: redis.Redis
+    store: JobStore, queue: JobQueue, storage: Storage, redis_client: redis.Redis
 ) -> None:
     job = posted(store)
     hasty = Reconciler(redis_client, queue, storage, unstarted_after_s=0.0)
@@ -289,6 +292,33 @@ def test_a_process_killed_for_its_time_fails_its_own_job_only(
     assert error.code == "time_limit"
 
 
+TAKES_AND_DIES = """
+import os, sys
+from kombu import Connection
+with Connection(sys.argv[1]) as connection:
+    queue = connection.SimpleQueue(sys.argv[2])
+    queue.get(timeout=10)
+    os._exit(9)
+"""
+
+
+def test_messages_of_dead_workers_go_when_their_jobs_have_ended(
+    store: JobStore, queue: JobQueue, reconciler: Reconciler, redis_client: redis.Redis, settings: Settings
+) -> None:
+    jobs = [posted(store, OLD + index, queue) for index in range(3)]
+    for _ in jobs:
+        command = [sys.executable, "-c", TAKES_AND_DIES, str(settings.redis_url), QUEUE_NAME]
+        assert subprocess.run(command, check=False).returncode == 9
+    store.fail(jobs[0].id, JobError(code="a", message="b"))
+    store.delete(jobs[1].id)
+    reconciler.look()
+    assert list(delivered_messages(redis_client).values()) == [jobs[2].id]
+    assert redis_client.zcard("unacked_index") == 1
+    store.cancel(jobs[2].id)
+    reconciler.look()
+    assert not redis_client.exists("unacked", "unacked_index")
+
+
 def test_the_heart_beats_by_itself(store: JobStore, job: Job, settings: Settings, leases: Leases) -> None:
     store.start(job.id, worker_token())
     assert leases.attempt_of(job.id, worker_token()) == 1
@@ -331,7 +361,7 @@ def test_one_upkeep_acts_at_a_time(
 
 
 def test_the_sweep_runs_when_a_worker_starts(
-    settings: Settings, storage: LocalStorage, redis_client: redis.Redis, tmp_path: Path
+    settings: Settings, storage: Storage, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     trash = settings.data_dir / "trash"
     trash.mkdir(parents=True)

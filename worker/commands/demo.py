@@ -13,7 +13,7 @@ from app.console import ProgressDisplay, console, print_summary
 from app.remote import ClientError
 from app.settings import get_settings
 from app.stack import running_stack
-from app.storage import LEFT, RESULT, RIGHT
+from app.stem_names import artifact_names
 from worker.example_duet import Example, example_duet
 
 HELP = "Start everything, separate the example duet, print labels and quality, say where the stems are."
@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
             out.print(f"The service is up at {stack.url}/ - posting {example.video.name} ...")
             with ProgressDisplay() as display:
                 job = follow(client, client.submit(example.video, on_upload=display.upload), display)
-            files = fetch(client, job.id, output)
+            files = fetch(client, job, output)
             print_summary(client.result(job.id), files)
             _print_quality(example, files)
-            print(f"\nStems and result:  {output.resolve()}/{{{LEFT},{RIGHT},{RESULT}}}")
+            print(f"\nStems and result:  {output.resolve()}/{{{','.join(artifact_names('wav'))}}}")
             if args.keep:
                 print(f"The page:          {stack.url}/   (Ctrl-C stops it)", flush=True)
                 _wait_for_interrupt()

@@ -10,9 +10,10 @@ from pathlib import Path
 from app.console import ProgressDisplay, print_summary
 from app.instruments import INSTRUMENT_NAMES
 from app.methods import SEPARATORS, TAGGERS
+from app.stem_formats import BITS, STEM_FORMATS
 from worker.errors import JobFailure
 
-HELP = "Separate one video on this machine, without a server: writes left.wav, right.wav and result.json."
+HELP = "Separate one video on this machine, without a server: writes both stems and result.json."
 # What the user reads; the reasons behind them are chained for a debugger.
 ERRORS = (JobFailure,)
 
@@ -29,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--right", choices=INSTRUMENT_NAMES, metavar="NAME", help="who plays on the right")
     parser.add_argument("--separator", choices=SEPARATORS, default="auto", help="how to split the sound")
     parser.add_argument("--tagger", choices=TAGGERS, default="auto", help="which picture network to use")
+    parser.add_argument("--format", choices=STEM_FORMATS, default="wav", help="what the stems are (default: wav)")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        metavar="N",
+        help="bits a sample: wav 16, 24 or 32 (float, default), flac 16 or 24 (default)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,10 +53,16 @@ def run(args: argparse.Namespace) -> int:
         raise Failed(
             f"both sides are named {args.left}; name two different instruments, or one and let it find the other"
         )
+    choices = BITS[args.format]
+    if args.bits is not None and args.bits not in choices:
+        raise Failed(
+            f"{args.format} has no {args.bits} bits a sample; "
+            + (f"--bits is one of {', '.join(map(str, choices))}" if choices else "leave --bits out")
+        )
     # torch and the media libraries cost a second; a typing mistake should not.
     from app.jobs.record import JobOptions  # noqa: PLC0415
     from app.settings import get_settings  # noqa: PLC0415
-    from app.storage import ARTIFACTS, LEFT, RIGHT  # noqa: PLC0415
+    from app.stem_names import SIDES, artifact_names, stem_name  # noqa: PLC0415
     from worker.engines import engines_of  # noqa: PLC0415
     from worker.failures import public_error  # noqa: PLC0415
     from worker.media.limits import MediaLimits  # noqa: PLC0415
@@ -58,7 +72,10 @@ def run(args: argparse.Namespace) -> int:
 
     settings = get_settings()
     limits = MediaLimits.from_settings(settings)
-    options = JobOptions(left=args.left, right=args.right, separator=args.separator, tagger=args.tagger)
+    bits = {} if args.bits is None else {"bits": args.bits}
+    options = JobOptions(
+        left=args.left, right=args.right, separator=args.separator, tagger=args.tagger, format=args.format, **bits
+    )
     output: Path = args.output or Path(f"{args.video.stem}-stems")
     source = Source(video=args.video)
     try:
@@ -69,14 +86,19 @@ def run(args: argparse.Namespace) -> int:
                 source, Path(scratch), options, engines_of(settings), limits,
                 report=lambda stage, fraction: display.stage(str(stage), fraction),
             )  # fmt: skip
-            for name in ARTIFACTS:
+            for name in artifact_names(options.format):
                 shutil.move(Path(scratch) / name, output / name)
-        files = {"left": output / LEFT, "right": output / RIGHT}
-        total = check_sum(source.sound, files["left"], files["right"], limits)
+        files: dict[str, Path] = {side: output / stem_name(side, options.format) for side in SIDES}
+        gain_db = result["sound"]["gain_db"]
+        total = None
+        if options.format != "mp3":
+            total = check_sum(source.sound, files["left"], files["right"], limits, gain_db)
     except JobFailure:
         raise
     except Exception as error:
         raise Failed(public_error(error).message) from error
     print_summary(result, files)
-    print(f"left + right = mix to {total.max_error:.1e} of full scale, over {total.samples} samples")
+    if total is not None:
+        mix = f"mix {gain_db:+.2f} dB" if gain_db else "mix"
+        print(f"left + right = {mix} to {total.max_error:.1e} of full scale, over {total.samples} samples")
     return 0

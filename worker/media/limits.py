@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from app.settings import Settings
+from worker.media.choice import MOST_FRAMES
+
+if TYPE_CHECKING:
+    # The child that decodes needs no settings, and would wait for them to be imported.
+    from app.settings import Settings
 
 MIB = 1 << 20
+# CPU seconds for a picture of 40 million pixels in the slowest format; measured: 2 for a WebP.
+PICTURE_CPU_S = 8.0
 
 # Demuxer names of FFmpeg. Playlists (concat, hls, dash, image2, sdp) are left out on purpose: they
 # open other files.
@@ -32,6 +39,24 @@ class MediaLimits:
     max_image_bytes: int = 160 * MIB
     # Deflate reaches 1,032; photographs, which are compressed already, stay near 1.
     max_zip_ratio: float = 200.0
+    # The process that decodes. Address space: measured, a video of 8192 x 4320 pixels at the most reference frames
+    # that H.264 allows takes 1.2 GiB.
+    memory_bytes: int = 2048 * MIB
+    # CPU seconds before anything is decoded, and more for each second of the recording that was.
+    cpu_s: float = 120.0
+    cpu_per_s: float = 4.0
+    # Seconds for which the worker waits, for each second of CPU time: the machine has other work too.
+    wait_per_cpu_s: float = 5.0
+
+    @property
+    def start_cpu_s(self) -> int:
+        """CPU seconds before anything was decoded, in whole seconds as the system counts them."""
+        return max(1, math.ceil(self.cpu_s))
+
+    @property
+    def most_cpu_s(self) -> int:
+        """CPU seconds that no upload may exceed, whatever was decoded of it."""
+        return math.ceil(self.cpu_s + max(self.cpu_per_s * self.max_duration_s, PICTURE_CPU_S * MOST_FRAMES))
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -40,4 +65,7 @@ class MediaLimits:
             max_duration_s=settings.max_duration_s,
             max_pixels=settings.max_pixels,
             max_images=settings.max_images,
+            memory_bytes=settings.media_memory_bytes,
+            cpu_s=settings.media_cpu_s,
+            cpu_per_s=settings.media_cpu_per_s,
         )

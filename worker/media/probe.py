@@ -1,100 +1,64 @@
-"""Probe: what an upload claims to be, read from its header without decoding all of it."""
+"""Probe: what an upload claims to be, read from its header in a child process."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import math
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
-from av.container import InputContainer
-from av.stream import Stream
-
-from worker.errors import TooLong
-from worker.media.container import opened, origin, picture_stream, sound_stream
+from worker.media import messages
+from worker.media.choice import ShouldStop
+from worker.media.info import MediaInfo
 from worker.media.limits import MediaLimits
+from worker.media.messages import Nonsense
+from worker.media.process import DecoderProcess
 
-MICROSECONDS = 1_000_000
+__all__ = ["MediaInfo", "probe"]
 
-
-@dataclass(frozen=True, slots=True)
-class MediaInfo:
-    """What the header says. Only decoding tells the truth: the limits are enforced again there.
-
-    Attributes
-    ----------
-    format : str
-        FFmpeg's name of the container, e.g. ``mov,mp4,m4a,3gp,3g2,mj2``.
-    duration_s : float or None
-        Best estimate in seconds; None where the header says nothing (a live recording in WebM).
-    sample_rate : int or None
-        Hz; None without sound.
-    channels : int or None
-        None without sound.
-    width, height : int or None
-        Pixels as stored, before any rotation; None without picture.
-    fps : float or None
-        Average frames per second; None where unknown.
-    """
-
-    format: str
-    duration_s: float | None
-    has_audio: bool
-    has_video: bool
-    sample_rate: int | None = None
-    channels: int | None = None
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
+_MAX_FORMAT_CHARACTERS = 200
 
 
-def probe(path: Path, limits: MediaLimits) -> MediaInfo:
-    """Read the header of the media file at `path`.
+def probe(path: Path, limits: MediaLimits, should_stop: ShouldStop | None = None) -> MediaInfo:
+    """Read the header of the media file at `path`. `should_stop` is asked while waiting.
 
     Raises
     ------
-    MediaUnreadable, UnsupportedMedia, PictureTooLarge, OutOfMemory, JobGone
-        See `worker.media.container.opened`.
+    MediaUnreadable
+        If it is empty, damaged or of no allowed format.
+    UnsupportedMedia
+        If it holds more than `limits.max_streams` streams or needs a decoder that is not there.
+    PictureTooLarge
+        If its picture has more than `limits.max_pixels` pixels.
     TooLong
         If the header claims more than `limits.max_duration_s`.
+    JobGone
+        If there is no such file any more.
+    DecodingLimit, DecoderCrashed, OutOfMemory, Canceled
+        See `worker.media.process.DecoderProcess.receive`.
     """
-    with opened(path, limits) as container:
-        audio, video = sound_stream(container), picture_stream(container)
-        duration_s = _duration_s(container)
-        if duration_s is not None and duration_s > limits.max_duration_s:
-            raise too_long(limits, duration_s)
-        return MediaInfo(
-            format=container.format.name,
-            duration_s=duration_s,
-            has_audio=audio is not None,
-            has_video=video is not None,
-            sample_rate=audio.codec_context.sample_rate if audio else None,
-            channels=audio.codec_context.channels if audio else None,
-            width=video.codec_context.width if video else None,
-            height=video.codec_context.height if video else None,
-            fps=float(video.average_rate) if video and video.average_rate else None,
-        )
+    with DecoderProcess("probe", [path], limits, should_stop) as decoder:
+        message = decoder.receive({messages.HEADER: messages.MAX_JSON_BYTES})
+        try:
+            info = _as_info(messages.as_json(message[1] if message else bytearray()), limits)
+        except Nonsense as nonsense:
+            raise decoder.refused(str(nonsense)) from None
+        return info
 
 
-def too_long(limits: MediaLimits, duration_s: float | None = None) -> TooLong:
-    """Return the error for a recording beyond `limits.max_duration_s`, with the numbers in it."""
-    lasts = f"lasts {duration_s:.0f} s" if duration_s is not None else "goes on"
-    return TooLong(
-        f"The recording {lasts}, longer than the {limits.max_duration_s:g} s that are allowed. "
-        "Cut it into shorter parts and upload each."
-    )
-
-
-def _duration_s(container: InputContainer) -> float | None:
-    """Seconds from the origin to the latest end that a used stream or, failing that, the container claims."""
-    start = origin(container)
-    ends = [end for stream in (sound_stream(container), picture_stream(container)) if (end := _end(stream))]
-    if ends:
-        return max(0.0, max(ends) - float(start))
-    if container.duration is not None and container.duration > 0:
-        return container.duration / MICROSECONDS
-    return None
-
-
-def _end(stream: Stream | None) -> float | None:
-    if stream is None or stream.duration is None or stream.time_base is None or stream.duration <= 0:
-        return None
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+def _as_info(said: dict[str, Any], limits: MediaLimits) -> MediaInfo:
+    """Return what the child found, each field of the type that it must have."""
+    types = get_type_hints(MediaInfo)
+    if said.keys() != types.keys():
+        raise Nonsense("other fields than those of a probe")
+    for name, value in said.items():
+        if type(value) not in (get_args(types[name]) or (types[name],)):
+            raise Nonsense(f"{name} is no {types[name]}")
+        if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+            raise Nonsense(f"{name} is {value}")
+        if isinstance(value, str) and (len(value) > _MAX_FORMAT_CHARACTERS or not value.isprintable()):
+            raise Nonsense(f"{name} is no name")
+    info = MediaInfo(**said)
+    if info.duration_s is not None and info.duration_s > limits.max_duration_s:
+        raise Nonsense(f"{info.duration_s} s, which should have been refused")
+    return dataclasses.replace(info)

@@ -19,14 +19,17 @@ from av.container import InputContainer
 from av.sidedata.sidedata import SideData, Type
 from av.video.stream import VideoStream
 
-from worker.errors import Canceled, FramesUnreadable, NoPicture, TooManyFrames
-from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, Image, ShouldStop, VideoFrame, picked, shrunk
-from worker.media.container import check_size, opened, origin, packets, picture_stream
+from worker.errors import FramesUnreadable, NoPicture, TooManyFrames
+from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, Image, VideoFrame, picked, shrunk
+from worker.media.decoding.container import check_size, opened, origin, packets, picture_stream
+from worker.media.decoding.probe import too_long
 from worker.media.limits import MediaLimits
-from worker.media.probe import too_long
 
 # A pixel that is wider or taller than this is a header gone wrong.
 MAX_PIXEL_ASPECT = 4
+# The same on every machine: with more cores a decoder would hold more frames in memory, and might conceal
+# damage in another way.
+DECODER_THREADS = 4
 
 
 def video_frames(
@@ -34,7 +37,6 @@ def video_frames(
     limits: MediaLimits,
     fps: float = FRAMES_PER_SECOND,
     most: int = MOST_FRAMES,
-    should_stop: ShouldStop | None = None,
 ) -> Iterator[VideoFrame]:
     """Yield the chosen frames of the video at `path`, in order: at least one.
 
@@ -44,8 +46,6 @@ def video_frames(
         Frames per second to choose from. A video with fewer gives the frame that is on the screen.
     most : int
         Of those, this many are kept, spaced evenly.
-    should_stop : callable, optional
-        Asked before each decoded packet.
 
     Raises
     ------
@@ -55,16 +55,14 @@ def video_frames(
         If none of the chosen frames can be decoded.
     PictureTooLarge, TooLong, TooManyFrames
         If a limit is exceeded.
-    Canceled
-        If `should_stop` said so.
     MediaUnreadable, UnsupportedMedia, OutOfMemory, JobGone
-        See `worker.media.container.opened`.
+        See `worker.media.decoding.container.opened`.
     """
-    index = _Index(path, limits, should_stop)
+    index = _Index(path, limits)
     chosen = index.chosen(fps, most)
     shown = {}
     found = False
-    screen = _Screen(path, limits, index, should_stop)
+    screen = _Screen(path, limits, index)
     for pts, image in screen.show(sorted({pts for pts, _ in chosen})):
         shown[pts] = image
         while chosen and chosen[0][0] <= pts:
@@ -83,7 +81,7 @@ def video_frames(
 class _Index:
     """The time stamps of a video stream, read without decoding."""
 
-    def __init__(self, path: Path, limits: MediaLimits, should_stop: ShouldStop | None) -> None:
+    def __init__(self, path: Path, limits: MediaLimits) -> None:
         self.stamps: list[int] = []
         self.keys: list[int] = []
         with opened(path, limits) as container:
@@ -92,7 +90,6 @@ class _Index:
             self.origin = origin(container)
             last_duration = 0
             for packet in packets(container, stream):
-                _stop_if(should_stop)
                 pts = packet.pts if packet.pts is not None else packet.dts
                 if pts is None or packet.size == 0 or packet.is_discard:
                     continue
@@ -136,11 +133,10 @@ class _Index:
 class _Screen:
     """Decodes the frames that are on the screen at given time stamps, seeking where that saves work."""
 
-    def __init__(self, path: Path, limits: MediaLimits, index: _Index, should_stop: ShouldStop | None) -> None:
+    def __init__(self, path: Path, limits: MediaLimits, index: _Index) -> None:
         self._path = path
         self._limits = limits
         self._index = index
-        self._should_stop = should_stop
 
     def show(self, wanted: list[int]) -> Iterator[tuple[int, Image]]:
         """Yield (time stamp, picture) for each of the rising `wanted` that can be decoded."""
@@ -156,6 +152,7 @@ class _Screen:
         with opened(self._path, self._limits) as container:
             stream = _picture_of(container)
             stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = DECODER_THREADS
             frames = self._decoded(container, stream)
             at: int | None = None
             ahead: av.video.frame.VideoFrame | None = None
@@ -190,7 +187,6 @@ class _Screen:
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.video.frame.VideoFrame]:
         for packet in packets(container, stream):
-            _stop_if(self._should_stop)
             try:
                 yield from packet.decode()
             except av.error.MemoryError:
@@ -224,11 +220,6 @@ def _seek(container: InputContainer, stream: VideoStream, pts: int) -> None:
         container.seek(pts, stream=stream)
     except av.error.FFmpegError:
         raise _SeekFailed from None
-
-
-def _stop_if(should_stop: ShouldStop | None) -> None:
-    if should_stop is not None and should_stop():
-        raise Canceled
 
 
 def _display_matrix(frame: av.video.frame.VideoFrame) -> tuple[int, int, int, int]:

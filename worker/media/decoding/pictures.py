@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from worker.errors import (
-    Canceled,
     FramesUnreadable,
     JobFailure,
     JobGone,
@@ -28,9 +27,9 @@ from worker.errors import (
     PictureTooLarge,
     TooManyFrames,
 )
-from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, ShouldStop, VideoFrame, picked, shrunk
+from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, VideoFrame, picked, shrunk
 from worker.media.choice import Image as Picture
-from worker.media.container import check_size
+from worker.media.decoding.container import check_size
 from worker.media.limits import MIB, MediaLimits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -49,7 +48,6 @@ def picture_frames(
     limits: MediaLimits,
     fps: float = FRAMES_PER_SECOND,
     most: int = MOST_FRAMES,
-    should_stop: ShouldStop | None = None,
 ) -> Iterator[VideoFrame]:
     """Yield the chosen pictures of an upload, in the natural order of their names (2 before 10).
 
@@ -61,8 +59,6 @@ def picture_frames(
         Pictures per second, from which their times are computed.
     most : int
         This many are decoded, spaced evenly (all, if fewer).
-    should_stop : callable, optional
-        Asked before each picture.
 
     Raises
     ------
@@ -75,8 +71,6 @@ def picture_frames(
         unpacks to more than `limits.max_zip_ratio` times its size.
     FramesUnreadable
         If one is damaged or of another format, or the zip is damaged or encrypted.
-    Canceled
-        If `should_stop` said so.
     JobGone
         If a file is there no more.
     """
@@ -93,8 +87,6 @@ def picture_frames(
                 "Upload fewer: 2.4 a second are enough."
             )
         for i in picked(count, most):
-            if should_stop is not None and should_stop():
-                raise Canceled
             with _failures_of(f"Picture {i + 1} of {count}"), openers[i]() as file:
                 image = _decoded(file, limits)
             yield VideoFrame(i / fps, image)
