@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ProcessCollector(registry=app.state.registry)
     app.state.keyring = parse_keyring(settings.api_keys)
     check_webhooks(settings)
-    parse_gpu_jobs(settings.gpu_jobs)
+    parse_gpu_jobs(settings.gpu_jobs)  # now, not with the first job
     for part in (submission, jobs, events, stems, system, metrics, page):
         app.include_router(part.router)
     app.webhooks.include_router(webhooks.router)

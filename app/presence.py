@@ -45,13 +45,14 @@ end
 
 
 class About(BaseModel):
-    """What a worker says of itself. `slots`: jobs that it handles at a time."""
+    """What a worker says of itself. `slots`: jobs that it handles at a time; `queues`: where it takes them from."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     host: str
     version: str
     slots: int
+    queues: tuple[str, ...] = ()  # none: one of a version that did not say
 
 
 class Worker(About):

@@ -8,6 +8,7 @@
     ├── InvalidBases          a bases or weights file that is damaged or of another geometry
     ├── InvalidPicture        a frame that is no picture
     ├── WeightsUnavailable    a network's weights are neither here nor to be had
+    ├── DeviceUnavailable     a GPU that is not there, or that PyTorch cannot use
     ├── TrainingDataError     solos that nothing can be learnt from
     ├── SourceUnavailable     a training source that could not be fetched
     └── Stopped               the caller's should_stop() said so
@@ -38,6 +39,10 @@ class InvalidPicture(ModelsError, ValueError):  # noqa: N818
 
 class WeightsUnavailable(ModelsError):  # noqa: N818
     """A network's weights are neither on this machine nor to be had."""
+
+
+class DeviceUnavailable(ModelsError):  # noqa: N818
+    """The device that a network is to run on is not there."""
 
 
 class TrainingDataError(ModelsError, ValueError):

@@ -6,6 +6,7 @@ Its settings are `app.queue.celery_options`, which the web process sends by.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from contextlib import closing
@@ -14,18 +15,21 @@ from typing import Any
 
 from celery import Celery
 from celery.apps import worker as worker_program
-from celery.signals import setup_logging, worker_ready, worker_shutdown
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
 
 from app.broker import connect
 from app.broker_health import warn_of_broker
+from app.errors import ConfigurationError
 from app.logs.setup import configure_logging
 from app.queue import celery_options
 from app.settings import get_settings
 from app.webhooks.acceptance import check_webhooks
+from worker.device import check_device
 from worker.presence import Announcer
 from worker.upkeep import Upkeep
 from worker.webhooks.deliverer import Deliverer
 
+logger = logging.getLogger(__name__)
 _settings = get_settings()
 # Read by OpenMP and MKL when torch is imported, which the children do. Two jobs whose threads spin for
 # the same cores slow each other tenfold.
@@ -52,11 +56,21 @@ def _say_as_json(message: str, *_: Any) -> None:
     os.write(sys.stderr.fileno(), json.dumps(line).encode() + b"\n")
 
 
+@worker_init.connect  # type: ignore[untyped-decorator]  # as above
+def _check_device(**_: Any) -> None:
+    try:
+        check_device(_settings)
+    except ConfigurationError as error:
+        configure_logging(_settings)  # Celery asks for it later
+        logger.critical("this worker does not start: %s", error.detail)
+        raise SystemExit(1) from error
+
+
 @worker_ready.connect  # type: ignore[untyped-decorator]  # as above
 def _start_upkeep(sender: Any, **_: Any) -> None:
     with closing(connect(_settings)) as client:
         warn_of_broker(client)
-    announcer = Announcer(str(sender.hostname), _settings)
+    announcer = Announcer(str(sender.hostname), _settings, tuple(sender.app.amqp.queues.consume_from))
     announcer.start()
     upkeep = Upkeep(_settings)
     upkeep.start()

@@ -10,6 +10,7 @@ import torch
 from app.settings import Settings
 from models.separators import Separator, get_separator
 from models.taggers import load_tagger
+from worker.device import device_of
 
 if TYPE_CHECKING:
     from models.taggers.network import NetworkTagger
@@ -23,11 +24,13 @@ class Engines:
     """
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `ConfigurationError` if the device of the settings is not there."""
         self._settings = settings
         self._separators: dict[str, Separator] = {}
         self._taggers: dict[str, NetworkTagger] = {}
         # The environment variables of OpenMP are read at its import; this is for those it came too late for.
         torch.set_num_threads(settings.threads_per_job)
+        self._device = device_of(settings).type
 
     def separator(self, name: str) -> Separator:
         """Return the separator of that name; "auto" is the operator's default, then the best.
@@ -58,6 +61,7 @@ class Engines:
                 weights={"densenet161": named} if named else None,
                 cache_dir=self._settings.cache_dir,
                 offline=self._settings.offline,
+                device=self._device,
             )
         return self._taggers[wanted]
 

@@ -7,10 +7,18 @@ import logging
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 
-from app.errors import FilesGone, StorageFull, StorageUnavailable
+from app.errors import ConfigurationError, FilesGone, StorageFull, StorageUnavailable
 from app.jobs.record import JobError
 from app.jobs.states import Stage
-from models.errors import InvalidAudio, InvalidBases, InvalidPicture, ModelsError, Stopped, WeightsUnavailable
+from models.errors import (
+    DeviceUnavailable,
+    InvalidAudio,
+    InvalidBases,
+    InvalidPicture,
+    ModelsError,
+    Stopped,
+    WeightsUnavailable,
+)
 from worker.errors import Canceled, JobFailure, JobGone, MediaUnreadable, NoPicture, OutOfMemory, TimeLimit, WorkerLost
 
 logger = logging.getLogger(__name__)
@@ -46,7 +54,7 @@ def _failure(error: BaseException) -> JobFailure | tuple[str, str, bool]:
         found = ("storage_full", _STORAGE_FULL, True)
     elif isinstance(error, StorageUnavailable):
         found = ("storage_unavailable", str(error), True)
-    elif isinstance(error, WeightsUnavailable | InvalidBases):
+    elif isinstance(error, WeightsUnavailable | InvalidBases | DeviceUnavailable | ConfigurationError):
         # The operator's to mend; the models' message names files of the installation, not of the user.
         found = ("model_unavailable", _MODEL_UNAVAILABLE, True)
     elif isinstance(error, ModelsError):

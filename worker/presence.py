@@ -21,10 +21,10 @@ STOP_WAIT_S: Final = 2.0
 class Announcer:
     """The thread. `start` it when the worker takes jobs, `stop` it when it no longer does."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
-        """`name`: Celery's name of this worker."""
+    def __init__(self, name: str, settings: Settings, queues: tuple[str, ...]) -> None:
+        """`name`: Celery's name of this worker; `queues`: those that it takes jobs from."""
         self._name = name
-        self._about = About(host=platform.node(), version=duetto_version(), slots=settings.workers)
+        self._about = About(host=platform.node(), version=duetto_version(), slots=settings.workers, queues=queues)
         self._client = connect(settings)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)

@@ -52,9 +52,7 @@ class Source:
             raise NoSound
         return path
 
-    def probe(
-        self, limits: MediaLimits, *, needs_picture: bool, should_stop: ShouldStop | None = None
-    ) -> MediaInfo:
+    def probe(self, limits: MediaLimits, *, needs_picture: bool, should_stop: ShouldStop | None = None) -> MediaInfo:
         """Look at the header of the sound's file, and whether all that the job needs is there.
 
         Raises

@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 
 from app.api.access import AccessDep
 from app.api.system import RedisDep
-from app.errors import Unauthorized
+from app.errors import InvalidRequest, Unauthorized
 from app.metrics.tally import Tally
 from app.problems import problem_responses
 
@@ -40,7 +40,7 @@ async def _tally(request: Request) -> Tally:
     "/metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses=_TOLD | problem_responses(Unauthorized),
+    responses=_TOLD | problem_responses(Unauthorized, InvalidRequest),
 )
 def metrics(
     registry: Annotated[CollectorRegistry, Depends(_registry)],

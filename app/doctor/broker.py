@@ -15,6 +15,7 @@ from app.doctor.finding import Findings, ok, problem, warning
 from app.embedded import running_url
 from app.errors import ConfigurationError
 from app.presence import Presence, Worker
+from app.queue import GPU_QUEUE_NAME, QUEUE_NAME, QueueName
 from app.settings import Settings
 from app.version import duetto_version
 
@@ -50,7 +51,9 @@ def check_broker(settings: Settings) -> Findings:
             yield problem(BROKER, _why_not(error, settings))
             return
         yield from _check_health(health, shown_address(settings))
-        yield from _check_workers(Presence(client).workers())
+        workers = Presence(client).workers()
+        yield from _check_workers(workers)
+        yield from _check_queues([worker for worker in workers if worker.is_there], settings)
 
 
 def _check_embedded() -> Findings:
@@ -120,4 +123,20 @@ def _check_workers(workers: Sequence[Worker]) -> Findings:
             )
         else:
             jobs = "one job" if worker.slots == 1 else f"{worker.slots} jobs"
-            yield ok(WORKERS, f"{worker.name} takes {jobs} at a time")
+            yield ok(WORKERS, f"{worker.name} takes {jobs} at a time{_from(worker)}")
+
+
+def _from(worker: Worker) -> str:
+    return f" from {', '.join(worker.queues)}" if worker.queues else ""
+
+
+def _check_queues(workers: Sequence[Worker], settings: Settings) -> Findings:
+    """Look for a queue that nobody takes from. Workers that do not say where they take from may do so."""
+    if not all(worker.queues for worker in workers):
+        return
+    used: tuple[QueueName, ...] = (QUEUE_NAME, GPU_QUEUE_NAME) if settings.gpu_jobs else (QUEUE_NAME,)
+    for queue in used:
+        if workers and not any(queue in worker.queues for worker in workers):
+            yield problem(
+                WORKERS, f"none takes from {queue}, so its jobs wait: start one with `--queues {queue}`, or without any"
+            )

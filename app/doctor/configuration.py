@@ -51,8 +51,8 @@ def _contradictions(settings: Settings) -> list[str]:
     cores = os.cpu_count() or 1
     threads = settings.workers * settings.threads_per_job
     found = {
-        f"{settings.workers} jobs at a time, threads for each: {settings.threads_per_job}, are {threads} threads on {cores} "
-        "cores, and jobs slow each other down: lower DUETTO_WORKERS or DUETTO_THREADS": threads > max(cores, 1),
+        f"{settings.workers} x {settings.threads_per_job} threads (jobs at a time, threads for each) on {cores} cores: "
+        "jobs slow each other down; lower DUETTO_WORKERS or DUETTO_THREADS": threads > max(cores, 1),
         "DUETTO_MAX_QUEUED_PER_CLIENT is above DUETTO_MAX_QUEUED and limits nothing: lower it": (
             settings.max_queued_per_client > settings.max_queued
         ),

@@ -90,9 +90,7 @@ class Leases:
         """Return how every running job stands."""
         return self._read(cast("list[str]", self._redis.zrange(f"{_INDEX}:{JobState.RUNNING}", 0, -1)))
 
-    def queued(
-        self, queue: QueueName, older_than_s: float, created_before: float | None = None
-    ) -> Sequence[Lease]:
+    def queued(self, queue: QueueName, older_than_s: float, created_before: float | None = None) -> Sequence[Lease]:
         """Return how every job stands that has waited in `queue` for longer than `older_than_s`, oldest first.
 
         With `created_before` (seconds since the epoch), only those created before that.

@@ -28,16 +28,16 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import redis
-from redis.client import Pipeline
 
 from app.broker import check_room
 from app.errors import IllegalTransition, InvalidCursor, JobNotFound
 from app.jobs import scripts
 from app.jobs.lease import MAX_ATTEMPTS
+from app.jobs.place import ANSWERS as PLACE_ANSWERS
+from app.jobs.place import ask_for_place, places
 from app.jobs.record import Job, JobError
 from app.jobs.states import ARROWS, JobState, Stage
 from app.metrics.job_counts import count_ended, count_started
-from app.queue import QUEUES
 
 _INDEX: Final = "duetto:jobs"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -117,11 +117,11 @@ class JobStore:
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hgetall(_key(job_id))
-            _ask_for_place(pipeline, job_id)
+            ask_for_place(pipeline, job_id)
         answers = pipeline.execute()
-        records = cast("list[dict[str, str]]", answers[:: 1 + len(QUEUES)])
-        del answers[:: 1 + len(QUEUES)]
-        pairs = zip(records, _places(answers), strict=True)
+        records = cast("list[dict[str, str]]", answers[:: 1 + PLACE_ANSWERS])
+        del answers[:: 1 + PLACE_ANSWERS]
+        pairs = zip(records, places(answers), strict=True)
         return [(_from_hash(record), place) if record else None for record, place in pairs]
 
     def list(
@@ -290,8 +290,8 @@ class JobStore:
         """Return the place of each job in its queue, in one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
-            _ask_for_place(pipeline, job_id)
-        return _places(pipeline.execute())
+            ask_for_place(pipeline, job_id)
+        return places(pipeline.execute())
 
     def queued_count(self) -> int:
         """Return how many jobs wait, in all queues."""
@@ -343,17 +343,6 @@ def _fence(attempt: int | None) -> str:
 
 def _key(job_id: str) -> str:
     return f"duetto:job:{job_id}"
-
-
-def _ask_for_place(pipeline: Pipeline, job_id: str) -> None:
-    """Ask in every queue: which one it is in, the record says, and that would be another round trip."""
-    for queue in QUEUES:
-        pipeline.zrank(f"{_INDEX}:{JobState.QUEUED}:{queue}", job_id)
-
-
-def _places(answers: Sequence[int | None]) -> Sequence[int | None]:
-    by_queue = (answers[index :: len(QUEUES)] for index in range(len(QUEUES)))
-    return [next((place for place in places if place is not None), None) for places in zip(*by_queue, strict=True)]
 
 
 def job_not_found() -> JobNotFound:

@@ -104,8 +104,7 @@ def _queues(lengths: Sequence[int], fronts: Sequence[Sequence[tuple[str, float]]
     by_queue: dict[tuple[str, ...], float] = {(queue,): length for queue, length in zip(QUEUES, lengths, strict=True)}
     yield _gauge("duetto_queue_length", "Jobs that wait for a worker.", by_queue, "queue")
     ages: dict[tuple[str, ...], float] = {
-        (queue,): max(0.0, now - front[0][1]) if front else 0.0
-        for queue, front in zip(QUEUES, fronts, strict=True)
+        (queue,): max(0.0, now - front[0][1]) if front else 0.0 for queue, front in zip(QUEUES, fronts, strict=True)
     }
     yield _gauge("duetto_queue_oldest_seconds", "How long the job at the front has waited; 0: none.", ages, "queue")
 

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from models.device import CPU, resolve_device
 from models.download import Progress, fetch
 from models.errors import InvalidBases, WeightsUnavailable
 from models.taggers.network import NetworkTagger
@@ -26,6 +27,7 @@ def load_tagger(
     cache_dir: Path | None = None,
     offline: bool = False,
     progress: Progress | None = None,
+    device: str = CPU,
 ) -> NetworkTagger:
     """Return a tagger that is ready to classify.
 
@@ -42,28 +44,33 @@ def load_tagger(
         Never download.
     progress : callable, optional
         Called with (bytes done, bytes in all or None) during a download.
+    device : str
+        Where it runs: "cpu", "cuda", or "auto", the GPU if there is one. See :mod:`models.device`.
 
     Raises
     ------
     ValueError
-        If no tagger has that name.
+        If no tagger, or no device, has that name.
+    DeviceUnavailable
+        If the device is not there; looked at before any weights.
     WeightsUnavailable
         If the weights are neither on this machine nor to be had.
     InvalidBases
         If a weights file is damaged or another network's.
     """
+    place = resolve_device(device)
     if name == AUTO:
         if weights and "densenet161" in weights:
             # Whoever names a file wants that network: a mistake in it must show.
-            return _load(REGISTRY["densenet161"], weights, cache_dir, offline, progress)
+            return _load(REGISTRY["densenet161"], weights, cache_dir, offline, progress, place)
         try:
-            return _load(REGISTRY["densenet161"], None, cache_dir, offline, progress)
+            return _load(REGISTRY["densenet161"], None, cache_dir, offline, progress, place)
         except WeightsUnavailable as error:
             logger.info("auto takes efficientnet-lite2: %s", error)
-            return _load(REGISTRY["efficientnet-lite2"], weights, cache_dir, offline, progress)
+            return _load(REGISTRY["efficientnet-lite2"], weights, cache_dir, offline, progress, place)
     if name not in REGISTRY:
         raise ValueError(f"no tagger is called {name!r}; there are {', '.join((AUTO, *NAMES))}")
-    return _load(REGISTRY[name], weights, cache_dir, offline, progress)
+    return _load(REGISTRY[name], weights, cache_dir, offline, progress, place)
 
 
 def _load(
@@ -72,6 +79,7 @@ def _load(
     cache_dir: Path | None,
     offline: bool,
     progress: Progress | None,
+    device: torch.device,
 ) -> NetworkTagger:
     named = (weights or {}).get(entry.name)
     path = named or _find(entry, cache_dir, offline, progress)
@@ -88,7 +96,7 @@ def _load(
         network.load_state_dict(entry.convert(state))
     except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, AttributeError) as error:
         raise InvalidBases(f"{path.name} does not hold the weights of {entry.name}; copy the file anew") from error
-    return NetworkTagger(entry, network, digest)
+    return NetworkTagger(entry, network, digest, device)
 
 
 def _find(entry: TaggerEntry, cache_dir: Path | None, offline: bool, progress: Progress | None) -> Path:

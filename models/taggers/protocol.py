@@ -17,7 +17,7 @@ class Tagger(Protocol):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Architecture, weights by hash and licence, for the result document."""
+        """Architecture, weights by hash, licence and device, for the result document."""
 
     def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Bring one picture to the network's input size.

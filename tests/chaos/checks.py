@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.jobs.lease import MAX_ATTEMPTS
-from app.queue import QUEUE_NAME
+from app.queue import QUEUES
 from tests.chaos.service import WORKERS, Service
 from tests.chaos.traffic import Accepted, Traffic
 
@@ -133,8 +133,7 @@ async def check_messages(service: Service, traffic: Traffic) -> None:
     counts = {}
     deadline = time.monotonic() + _MESSAGES_GONE_S
     while time.monotonic() < deadline:
-        counts = {
-            QUEUE_NAME: service.redis.llen(QUEUE_NAME),
+        counts = {queue: service.redis.llen(queue) for queue in QUEUES} | {
             "unacked": service.redis.hlen("unacked"),
             "unacked_index": service.redis.zcard("unacked_index"),
         }

@@ -73,7 +73,7 @@ def test_every_call_to_jobs_needs_a_key(keyed: FastAPI, settings: Settings) -> N
     with served(keyed) as nobody:
         for given in ({}, {"Authorization": "Bearer duetto_wrong"}, {"Authorization": f"Basic {ALICE}"}):
             for method, path in calls:
-                response = nobody.request(method, path.format(job_id=UNKNOWN_ID), headers=given)
+                response = nobody.request(method, path.format(job_id=UNKNOWN_ID, name="left.wav"), headers=given)
                 assert response.status_code == 401, (method, path)
                 assert response.headers["WWW-Authenticate"] == 'Bearer realm="duetto"'
                 if method != "HEAD":
@@ -112,10 +112,10 @@ def test_a_job_is_there_for_its_owner_alone(
         for method, path in routes_of(keyed):
             if "{job_id}" not in path:
                 continue
-            response = other.request(method, path.format(job_id=job_id))
+            response = other.request(method, path.format(job_id=job_id, name="left.wav"))
             assert response.status_code == 404, (method, path)
             if method == "GET":
-                never = other.request(method, path.format(job_id=UNKNOWN_ID)).json()
+                never = other.request(method, path.format(job_id=UNKNOWN_ID, name="left.wav")).json()
                 assert response.json()["detail"] == never["detail"]
         assert other.get("/v1/jobs").json()["jobs"] == []
     assert alice.get(f"/v1/jobs/{job_id}/stems/left.wav").status_code == 200

@@ -7,13 +7,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from app import methods
 from app.instruments import INSTRUMENT_NAMES, INSTRUMENTS
 from models import instruments as models_instruments
-from models import separators, taggers
+from models import device, separators, taggers
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
@@ -56,6 +57,8 @@ def test_the_instruments_are_those_of_models() -> None:
 def test_the_methods_are_those_of_models() -> None:
     assert (separators.AUTO, *separators.NAMES) == methods.SEPARATORS
     assert (taggers.AUTO, *taggers.NAMES) == methods.TAGGERS
+    assert separators.BEST == methods.BEST_SEPARATOR
+    assert {device.AUTO, *device.NAMES} == set(get_args(methods.DeviceName))
 
 
 def test_the_web_process_loads_no_science() -> None:

@@ -16,7 +16,7 @@ from app.embedded import EmbeddedValkey
 from app.jobs.record import Job
 from app.jobs.store import JobStore
 from app.main import create_app
-from app.queue import JobQueue
+from app.queue import QUEUE_NAME, JobQueue, QueueName
 from app.settings import Settings
 from tests.conftest import ServedApp
 
@@ -40,11 +40,11 @@ class KillsTheBroker(JobQueue):
         super().__init__(settings)
         self._victim: EmbeddedValkey | None = broker
 
-    def enqueue(self, job_id: str) -> None:
+    def enqueue(self, job_id: str, queue: QueueName = QUEUE_NAME) -> None:
         if self._victim is not None:
             os.kill(self._victim.pid, signal.SIGKILL)
             self._victim = None
-        super().enqueue(job_id)
+        super().enqueue(job_id, queue)
 
 
 def test_an_upload_that_may_have_been_taken_keeps_its_files(

@@ -11,7 +11,17 @@ from celery import Celery
 from celery.app.defaults import DEFAULTS
 
 from app.errors import BrokerUnavailable, ConfigurationError
-from app.queue import QUEUE_NAME, TASK_NAME, JobQueue, celery_options
+from app.queue import (
+    GPU_QUEUE_NAME,
+    QUEUE_NAME,
+    QUEUES,
+    TASK_NAME,
+    JobQueue,
+    QueueName,
+    celery_options,
+    move_newest_to_front,
+    next_job_id,
+)
 from app.settings import Settings
 
 
@@ -37,6 +47,42 @@ def test_the_transport_takes_over_the_timeouts(settings: Settings) -> None:
         channel = connection.default_channel
         assert channel.visibility_timeout == settings.visibility_timeout_s
         assert (channel.unacked_restore_interval, channel.unacked_restore_throttle) == (10, 1)
+        assert channel.queue_order_strategy == "priority"
+
+
+def test_a_worker_takes_from_both_queues_and_looks_at_the_first_first(settings: Settings) -> None:
+    app = Celery("test", set_as_current=False)
+    app.conf.update(celery_options(settings))
+    assert tuple(app.amqp.queues.consume_from) == QUEUES
+    app.amqp.queues.select("duetto,duetto-gpu".split(","))
+    assert tuple(app.amqp.queues.consume_from) == (QUEUE_NAME, GPU_QUEUE_NAME), "as --queues names them"
+    assert {queue.routing_key for queue in app.amqp.queues.values()} == set(QUEUES)
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_message_goes_to_its_own_queue(settings: Settings, redis_client: redis.Redis, queue: QueueName) -> None:
+    jobs = JobQueue(settings)
+    for job_id in ("a" * 32, "b" * 32):
+        jobs.enqueue(job_id, queue)
+    assert {name: redis_client.llen(name) for name in QUEUES} == dict.fromkeys(QUEUES, 0) | {queue: 2}
+    assert next_job_id(redis_client, queue) == "a" * 32
+    move_newest_to_front(redis_client, queue)
+    assert next_job_id(redis_client, queue) == "b" * 32
+    assert [next_job_id(redis_client, other) for other in QUEUES if other != queue] == [None]
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_message_that_is_handed_back_keeps_its_queue(
+    settings: Settings, redis_client: redis.Redis, queue: QueueName
+) -> None:
+    JobQueue(settings).enqueue("a" * 32, queue)
+    app = Celery("test", set_as_current=False)
+    app.conf.update(celery_options(settings))
+    with app.connection_for_read() as connection, connection.SimpleQueue(app.amqp.queues[queue]) as inbox:
+        message = inbox.get(timeout=10)
+        assert redis_client.llen(queue) == 0
+        message.requeue()
+    assert {name: redis_client.llen(name) for name in QUEUES} == dict.fromkeys(QUEUES, 0) | {queue: 1}
 
 
 def test_a_message_names_the_task_and_the_job(settings: Settings, redis_client: redis.Redis) -> None:

@@ -71,7 +71,8 @@ def test_a_service_that_is_well(
     assert document["version"] == duetto_version()
     parts = {finding["part"] for finding in document["findings"] if finding["level"] != "problem"}
     assert parts >= {
-        "settings", "api", "broker", "clock", "workers", "storage", "disk", "models", "media", "sandbox",
+        "settings", "api", "broker", "clock", "workers", "storage", "disk", "models", "device", "media",
+        "sandbox",
     }  # fmt: skip
     assert not kept.data_dir.exists(), "it looks, and leaves nothing"
 
@@ -125,6 +126,19 @@ class TestBroker:
         told = found(check_broker, kept, Level.WARNING)
         assert "a@box is silent since 60 s" in told
         assert "b@box runs Duetto 0.0.1" in told
+
+    def test_a_queue_that_nobody_takes_from(self, kept: Settings) -> None:
+        routed = kept.model_copy(update={"gpu_jobs": "densenet161"})
+        with closing(connect(kept)) as client:
+            presence = Presence(client)
+            presence.speak("cpu@box", WORKER.model_copy(update={"queues": ("duetto",)}))
+            assert "none takes from duetto-gpu, so its jobs wait" in found(check_broker, routed, Level.PROBLEM)
+            assert found(check_broker, kept, Level.PROBLEM) == ""
+            presence.speak("gpu@box", WORKER.model_copy(update={"queues": ("duetto-gpu",)}))
+            assert found(check_broker, routed, Level.PROBLEM) == ""
+            assert "gpu@box takes 2 jobs at a time from duetto-gpu" in found(check_broker, routed, Level.OK)
+            presence.leave("cpu@box")
+            assert "none takes from duetto, so" in found(check_broker, routed, Level.PROBLEM)
 
     def test_one_that_loses_jobs(self, kept: Settings) -> None:
         with closing(connect(kept)) as client:
@@ -181,6 +195,7 @@ class TestSettings:
             ({"max_queued_per_client": 20_000}, Level.WARNING, "DUETTO_MAX_QUEUED_PER_CLIENT is above"),
             ({"s3_endpoint": "http://127.0.0.1:1"}, Level.WARNING, "set DUETTO_STORAGE"),
             ({"cors_origins": "*"}, Level.WARNING, "name the origins"),
+            ({"gpu_jobs": "tpu"}, Level.PROBLEM, "DUETTO_GPU_JOBS: no tagger or separator is called 'tpu'"),
         ],
     )
     def test_contradictions(self, calm: Settings, given: dict[str, object], level: Level, told: str) -> None:

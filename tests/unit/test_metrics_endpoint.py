@@ -18,6 +18,7 @@ from app.main import create_app
 from app.metrics.families import HTTP_REQUESTS, JOB_DURATION, STAGE_DURATION
 from app.metrics.tally import KEY, Tally, Totals
 from app.presence import About, Presence
+from app.queue import QUEUE_NAME
 from app.settings import Settings
 from tests.conftest import ServedApp
 from worker.stage_clock import StageClock
@@ -61,8 +62,8 @@ def test_the_life_of_jobs_is_counted(client: httpx.Client, store: JobStore) -> N
     assert [value(samples, "duetto_jobs", state=state) for state in ("queued", "succeeded", "failed", "canceled")] == [
         1, 1, 1, 1,
     ]  # fmt: skip
-    assert value(samples, "duetto_queue_length") == 1
-    assert value(samples, "duetto_queue_oldest_seconds") is not None
+    assert value(samples, "duetto_queue_length", queue=QUEUE_NAME) == 1
+    assert (value(samples, "duetto_queue_oldest_seconds", queue=QUEUE_NAME) or 0) > 0
     assert value(samples, "duetto_jobs_ended_total", state="canceled") == 1, "asking twice ends it once"
     assert value(samples, "duetto_job_failures_total", code="no_audio") == 1
     assert value(samples, "duetto_job_attempts_total") == 2
@@ -162,7 +163,7 @@ def test_without_a_broker_it_says_so(settings: Settings) -> None:
         samples = scrape(client)
     assert value(samples, "duetto_broker_up") == 0
     assert (value(samples, "duetto_storage_free_bytes") or 0) > 0
-    assert value(samples, "duetto_queue_length") is None
+    assert value(samples, "duetto_queue_length", queue=QUEUE_NAME) is None
 
 
 def test_counts_wait_for_a_broker_that_is_away(settings: Settings, redis_client: redis.Redis) -> None:

@@ -31,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options. What `duetto serve` is given on its command line, doctor is to be given too."""
     parser.add_argument("--host", help="address that it listens on (default: DUETTO_HOST or 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port that it listens on (default: DUETTO_PORT or 8000)")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="jobs at a time (default: DUETTO_WORKERS or 1)"
-    )
+    parser.add_argument("--workers", type=int, metavar="N", help="jobs at a time (default: DUETTO_WORKERS or 1)")
     parser.add_argument("--data", type=Path, metavar="DIR", dest="data_dir", help="folder for uploads and stems")
     parser.add_argument("--redis-url", metavar="URL", help="Redis to look at (default: the one that runs, if any)")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a list")
@@ -73,7 +71,12 @@ def _checks() -> Sequence[Callable[[Settings], Findings]]:
 
         return check(settings)
 
-    return check_settings, check_api, check_broker, check_storage, check_models, check_media
+    def check_device(settings: Settings) -> Findings:
+        from worker.doctor.device import check_device as check  # noqa: PLC0415
+
+        return check(settings)
+
+    return check_settings, check_api, check_broker, check_storage, check_models, check_device, check_media
 
 
 def _examined(check: Callable[[Settings], Findings], settings: Settings) -> Findings:

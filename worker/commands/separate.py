@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
             + (f"--bits is one of {', '.join(map(str, choices))}" if choices else "leave --bits out")
         )
     # torch and the media libraries cost a second; a typing mistake should not.
+    from app.errors import ConfigurationError  # noqa: PLC0415
     from app.jobs.record import JobOptions  # noqa: PLC0415
     from app.settings import get_settings  # noqa: PLC0415
     from app.stem_names import SIDES, artifact_names, stem_name  # noqa: PLC0415
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         total = None
         if options.format != "mp3":
             total = check_sum(source.sound, files["left"], files["right"], limits, gain_db)
-    except JobFailure:
+    except (JobFailure, ConfigurationError):
         raise
     except Exception as error:
         raise Failed(public_error(error).message) from error
