@@ -139,6 +139,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         tasks.cancel_scope.cancel()
     await to_thread.run_sync(flusher.stop)
+    await to_thread.run_sync(app.state.queue.close)
     await to_thread.run_sync(app.state.redis.close)
 
 

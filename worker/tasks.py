@@ -71,10 +71,12 @@ def _on_behalf(request: JobRequest, act: Callable[[Reconciler, str, str], object
     """Do something about the job that a child of this process had. Should the broker be away, the reconciler will."""
     settings = get_settings()
     client = connect(settings)
+    queue = JobQueue(settings)
     try:
-        reconciler = Reconciler(client, JobQueue(settings), open_upkeep(settings))
+        reconciler = Reconciler(client, queue, open_upkeep(settings))
         act(reconciler, request.id, worker_token(request.worker_pid))
     except (RedisError, DuettoError) as error:
         logger.warning("job %s: left to the reconciler (%s)", request.id, type(error).__name__)
     finally:
+        queue.close()
         client.close()

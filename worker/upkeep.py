@@ -28,9 +28,10 @@ from worker.reconciler import Reconciler
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 3.0
-# Whoever acts says so at every look; after this long another takes over. With the 15 s after which an attempt
-# counts as lost and two looks, a job is on its way again some 21 s after its worker was killed.
-LEADER_FOR_S: Final = 10.0
+# Whoever acts says so at every look; after two missed ones another takes over. With the 15 s after which an attempt
+# counts as lost and two looks, a job is on its way again some 21 s after its worker was killed, and before 30 s if
+# whoever acts is killed meanwhile. Two that act at once do no harm: every step of theirs is one script.
+LEADER_FOR_S: Final = 6.0
 EXPIRE_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 3600.0
 STOP_WAIT_S: Final = 2.0
@@ -58,7 +59,8 @@ class Upkeep:
         self._client = connect(settings)
         self._store = JobStore(self._client)
         self._storage = open_upkeep(settings)
-        self._reconciler = Reconciler(self._client, JobQueue(settings), self._storage)
+        self._queue = JobQueue(settings)
+        self._reconciler = Reconciler(self._client, self._queue, self._storage)
         self._lead = self._client.register_script(_LEAD)
         self._resign = self._client.register_script(_RESIGN)
         self._token = uuid.uuid4().hex
@@ -94,6 +96,7 @@ class Upkeep:
             self._resign(keys=[_LEADER_KEY], args=[self._token])
         except redis.exceptions.RedisError as error:
             logger.info("another worker takes over within %.0f s (%s)", LEADER_FOR_S, type(error).__name__)
+        self._queue.close()
         self._client.close()
 
     def _act(self) -> None:

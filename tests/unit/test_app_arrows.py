@@ -13,8 +13,8 @@ import pytest
 
 from app import methods
 from app.instruments import INSTRUMENT_NAMES, INSTRUMENTS
-from models import instruments as models_instruments
 from models import device, separators, taggers
+from models import instruments as models_instruments
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {

@@ -6,13 +6,17 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from app import supervisor
 from app.embedded import EmbeddedValkey
+from app.errors import BrokerUnavailable
 from app.jobs.record import Job
 from app.jobs.store import JobStore
 from app.main import create_app
@@ -88,3 +92,31 @@ def test_a_job_that_is_there_already_is_this_one(settings: Settings, store: JobS
 def sound() -> tuple[str, bytes]:
     """What looks like a recording, as a form's file."""
     return "duet.wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(100)
+
+
+def test_a_queue_outlives_its_broker(settings: Settings, broker: EmbeddedValkey) -> None:
+    queue = JobQueue(settings.model_copy(update={"redis_url": broker.url}))
+    queue.enqueue("0" * 32)
+    os.kill(broker.pid, signal.SIGKILL)
+    with pytest.raises(BrokerUnavailable):
+        queue.enqueue("1" * 32)
+    deadline = time.monotonic() + PATIENCE_S
+    sent = False
+    while not sent:
+        assert time.monotonic() < deadline
+        with suppress(BrokerUnavailable):
+            queue.enqueue("2" * 32)
+            sent = True
+    queue.close()
+    queue.enqueue("3" * 32)
+    queue.close()
+    with closing(redis.Redis.from_url(broker.url)) as client:
+        assert client.llen(QUEUE_NAME) == 3
+
+
+def test_many_send_at_once(settings: Settings, redis_client: redis.Redis) -> None:
+    queue = JobQueue(settings)
+    with ThreadPoolExecutor(12) as senders:
+        list(senders.map(queue.enqueue, (f"{number:032x}" for number in range(60))))
+    queue.close()
+    assert redis_client.llen(QUEUE_NAME) == 60

@@ -54,7 +54,7 @@ def test_a_worker_takes_from_both_queues_and_looks_at_the_first_first(settings: 
     app = Celery("test", set_as_current=False)
     app.conf.update(celery_options(settings))
     assert tuple(app.amqp.queues.consume_from) == QUEUES
-    app.amqp.queues.select("duetto,duetto-gpu".split(","))
+    app.amqp.queues.select([QUEUE_NAME, GPU_QUEUE_NAME])
     assert tuple(app.amqp.queues.consume_from) == (QUEUE_NAME, GPU_QUEUE_NAME), "as --queues names them"
     assert {queue.routing_key for queue in app.amqp.queues.values()} == set(QUEUES)
 

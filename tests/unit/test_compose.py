@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.queue import SOFT_SHUTDOWN_TIMEOUT_S
+from app.queue import QUEUES, SOFT_SHUTDOWN_TIMEOUT_S
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +120,13 @@ def test_every_setting_in_the_environment_exists(compose: dict[str, Any], name: 
     ours = {key.removeprefix("DUETTO_").lower() for key in given if key.startswith("DUETTO_")}
     assert {"redis_url", "data_dir", "workers"} <= ours
     assert ours <= Settings.model_fields.keys()
+
+
+def test_the_workers_take_from_every_queue_unless_told_otherwise(compose: dict[str, Any]) -> None:
+    command = compose["services"]["worker"]["command"]
+    assert command[command.index("--queues") + 1] == f"${{DUETTO_QUEUES:-{','.join(QUEUES)}}}"
+    # The API sends them, so it must know.
+    assert "DUETTO_GPU_JOBS" in compose["services"]["api"]["environment"]
 
 
 def test_api_and_worker_share_the_data(compose: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,7 +93,7 @@ class TestWorker:
         assert finding.level is Level.OK
         assert Engines(wanted).tagger("auto").provenance["device"] in finding.text
 
-    def test_the_parent_asks_without_torch(self, tmp_path: Path) -> None:
+    def test_the_parent_asks_without_torch(self) -> None:
         program = (
             "import sys\n"
             "from app.errors import ConfigurationError\n"
