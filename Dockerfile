@@ -36,6 +36,10 @@ RUN pip wheel --no-deps --wheel-dir dist . \
 
 FROM python:3.11-slim
 
+# The decoder's walls (docs/deployment.md, "Hostile uploads") want libseccomp, which the slim image need not keep.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libseccomp2 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin duetto \
     && install -d -o duetto -g duetto /var/lib/duetto /var/cache/duetto
 COPY --from=build /opt/duetto /opt/duetto
