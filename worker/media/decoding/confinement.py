@@ -15,6 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
+import numpy
+import PIL
+
 from worker.media.decoding import landlock, seccomp
 
 # FFmpeg holds one or two, a zip one; the rest is for libraries that look something up.
@@ -24,8 +28,12 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
-# Where Python looks when Pillow or NumPy import something late. No secret lies there.
-_CODE = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+# Where Python looks when these libraries import something late. They need not lie with the interpreter: an environment
+# may borrow from another one, a distribution has folders of its own. No secret lies there.
+_CODE = (
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *(Path(next(iter(library.__path__))).parent for library in (av, numpy, PIL)),
+)
 
 
 @dataclass(frozen=True, slots=True)
