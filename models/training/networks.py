@@ -61,7 +61,7 @@ def train_miml(
 
     Departs from the report in the number of epochs, where the caller says so, and in that a running average of the
     weights is returned: at this learning rate the loss jumps now and then, and an epoch that happens to end there
-    would decide (0.82 held out instead of 0.90). The last epoch's average, whatever it is: choosing an epoch by the
+    would decide (0.82 held out instead of 0.89). The last epoch's average, whatever it is: choosing an epoch by the
     held-out segments would spoil them as a measure.
 
     Parameters
