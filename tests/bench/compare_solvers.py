@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.adaptive import Fit, Settings
+from models.adaptive import Fit, Settings, _smooth
 from models.bases import BasesBank
 from models.instruments import index_of
 from models.masks import ratio_mask
@@ -38,10 +38,7 @@ class SparseFit(Fit):
             self._H = self._H * (self._W.T @ data) / (self._W.T @ model + cost).clamp_min_(_TINY)
             share = self._settings.smoothing_share
             if share:
-                pooled = torch.nn.functional.avg_pool1d(
-                    self._H[None], self._settings.smoothing_frames, 1, self._settings.smoothing_frames // 2
-                )[0]
-                self._H = self._H.pow(1.0 - share) * pooled.pow(share)
+                self._H = self._H.pow(1.0 - share) * _smooth(self._H, self._settings.smoothing_frames).pow(share)
 
 
 class VariantNMF(AdaptiveNMF):

@@ -76,12 +76,6 @@ def stack(settings: Settings) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=60.0, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
 def broker(stack: Stack) -> Iterator[redis.Redis]:
     """A client of the operator's, who may do anything."""
     url = str(stack.settings.redis_url).replace("duetto:", ":")

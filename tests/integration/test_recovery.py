@@ -52,12 +52,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=60.0, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
 def broker(stack: Stack) -> Iterator[redis.Redis]:
     with closing(connect(stack.settings)) as client:
         yield client

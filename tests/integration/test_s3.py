@@ -50,12 +50,6 @@ def stack(settings: Settings) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=60.0, trust_env=False) as client:
-        yield client
-
-
 def post(http: httpx.Client, sound: Path) -> str:
     answer = http.post("/v1/jobs", files={"audio": (sound.name, sound.read_bytes())}, data=NAMES)
     assert answer.status_code == 202, answer.text
