@@ -4,8 +4,8 @@ V ~ e_left * (W_left H_left) + e_right * (W_right H_right), with V (bands, frame
 a bank, H (bases, frames), and e (bands, 1) one smooth curve a player. Steps, each by multiplicative
 updates for a beta divergence (:mod:`models.nmf`):
 
-1. activations, smoothed over time: a note lasts longer than a frame (Virtanen 2007, section II.B, has the
-   same aim as a cost term);
+1. activations, each at a small cost (sparsity: few spectra explain a frame) and smoothed over time: a note
+   lasts longer than a frame (Virtanen 2007, section II.B, has both aims as cost terms);
 2. pruning: a player sounds few of his spectra at once, so only those strongest around a frame stay;
 3. equalising: e, the recording's room and microphone, as a positive sum of smooth triangles (a filter in
    the sense of the source-filter models of Durrieu et al. 2010);
@@ -43,6 +43,8 @@ class Settings:
     beta: float = 0.3
     """Of the divergence: below 1, quiet partials count for more than they do in Kullback-Leibler."""
     iterations: int = 20
+    sparsity: float = 3.0
+    """Cost of a unit of activation, where the recording's loudest point is 1 and each spectrum sums to 1."""
     smoothing_frames: int = 7
     smoothing_share: float = 0.5
     """How far an activation is drawn to the mean of its neighbours, as an exponent (0: not, 1: all the way)."""
@@ -114,11 +116,11 @@ class Fit:
         """Update H, without the exponent that Févotte and Idier (2011, table 2) take for beta < 1: with it,
         convergence takes half as long again.
         """
-        share = self._settings.smoothing_share
+        share, cost = self._settings.smoothing_share, self._settings.sparsity
         for _ in range(iterations):
             self._check()
             data, model = self._weights()
-            self._H = self._H * (self._W.T @ data) / (self._W.T @ model).clamp_min_(_TINY)
+            self._H = self._H * (self._W.T @ data) / (self._W.T @ model + cost).clamp_min_(_TINY)
             if share:
                 mean = _smooth(self._H, self._settings.smoothing_frames)
                 self._H = self._H.pow(1.0 - share) * mean.pow(share)

@@ -1,4 +1,4 @@
-"""Variants of the `nmf` solver that only the table of docs/benchmarks.md knows: sparsity, mask exponents, hops."""
+"""Variants of the `nmf` solver that only the table of docs/benchmarks.md knows: group sparsity, mask exponents, hops."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from models.stft import N_FFT
 _TINY = 1e-20
 
 
-class SparseFit(Fit):
-    """A cost on activations in step 1: on each, or on all of a player's in a frame together."""
+class GroupSparseFit(Fit):
+    """A cost in step 1 on all of a player's activations in a frame together."""
 
-    def __init__(self, *args: object, each: float = 0.0, group: float = 0.0) -> None:
+    def __init__(self, *args: object, group: float) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self._each, self._group = each, group
+        self._group = group
 
     def _activate(self, iterations: int) -> None:
         for _ in range(iterations):
             data, model = self._weights()
-            cost = torch.full_like(self._H, self._each)
-            if self._group:
-                # d/dh of log(e + sum of the group): what little a player has in a frame is the dearest.
-                for side in self._sides():
-                    total = self._H[side].sum(dim=0, keepdim=True)
-                    cost[side] += self._group / (total + 0.01 * self._H.sum(dim=0).mean())
+            cost = torch.full_like(self._H, self._settings.sparsity)
+            # d/dh of log(e + sum of the group): what little a player has in a frame is the dearest.
+            for side in self._sides():
+                total = self._H[side].sum(dim=0, keepdim=True)
+                cost[side] += self._group / (total + 0.01 * self._H.sum(dim=0).mean())
             self._H = self._H * (self._W.T @ data) / (self._W.T @ model + cost).clamp_min_(_TINY)
             share = self._settings.smoothing_share
             if share:
@@ -42,17 +41,17 @@ class SparseFit(Fit):
 
 
 class VariantNMF(AdaptiveNMF):
-    """`nmf` with a mask of another exponent, or with sparse activations."""
+    """`nmf` with a mask of another exponent, or with group sparsity."""
 
-    def __init__(self, bank: BasesBank, *, exponent: float = 1.0, each: float = 0.0, group: float = 0.0) -> None:
+    def __init__(self, bank: BasesBank, *, exponent: float = 1.0, group: float = 0.0) -> None:
         super().__init__(bank)
-        self._exponent, self._sparse = exponent, {"each": each, "group": group}
+        self._exponent, self._group = exponent, group
 
     def mask(
         self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
     ) -> NDArray[np.float32]:
         players = (V, self._bank.of(left), self._bank.of(right), self._settings, should_stop)
-        fit = SparseFit(*players, **self._sparse) if any(self._sparse.values()) else Fit(*players)
+        fit = GroupSparseFit(*players, group=self._group) if self._group else Fit(*players)
         left_part, right_part = fit.run()
         return ratio_mask(left_part**self._exponent, right_part**self._exponent)
 

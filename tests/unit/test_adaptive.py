@@ -25,7 +25,7 @@ from tests.unit.signals import BIN_HZ, harmonic, synthetic_bank
 BANK = synthetic_bank()
 GOLDEN = Path(__file__).with_name("golden_nmf.json")
 TOLERANCE_DB = 0.05
-PLAIN = Settings(smoothing_share=0.0, spectra_at_once=10_000, equaliser_iterations=0, adaptations=0)
+PLAIN = Settings(sparsity=0.0, smoothing_share=0.0, spectra_at_once=10_000, equaliser_iterations=0, adaptations=0)
 
 
 def _colour(tilt: float, odd: bool) -> NDArray[np.float32]:
@@ -83,6 +83,13 @@ def test_smoothing_and_pruning_help_notes_that_last() -> None:
     plain = _mean_error({}, rough=True)
     assert _mean_error({"smoothing_share": 0.5}, rough=True) < 0.85 * plain
     assert _mean_error({"spectra_at_once": 3}, rough=True) < 0.95 * plain
+
+
+def test_a_dearer_activation_explains_less() -> None:
+    left, right = _players()
+    fits = [Fit(left + right, BRIGHT, HOLLOW, replace(PLAIN, sparsity=cost)).run() for cost in (0.0, 3.0, 30.0)]
+    explained = [float(ours.sum() + theirs.sum()) for ours, theirs in fits]
+    assert explained[0] > explained[1] > explained[2] > 0
 
 
 def test_the_equaliser_finds_a_players_room() -> None:
