@@ -1,8 +1,8 @@
-"""From a mix to two stems, block by block: transform, mask, invert.
+"""From a mix to two stems, block by block: transform, separate, invert.
 
 Whatever the separator does, the stems have the mix's rate, channels and exact length, and
-left + right = mix: the left stem is the masked mix, the right one is what remains. Memory does not
-grow with duration.
+left + right = mix: the left stem is what the separator gives, the right one is what remains. Memory does
+not grow with duration.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from models.certainty import Certainty
 from models.errors import Stopped
-from models.masks import extend_mask
+from models.left_spectra import left_spectra
 from models.nmf import ShouldStop
-from models.separators.protocol import Separator
-from models.stft import StreamingISTFT, StreamingSTFT
-from models.windows import Masked, WindowedMask
+from models.separators.protocol import AnySeparator
+from models.stft import StreamingISTFT
 
 Stems = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -27,10 +27,11 @@ def separate_blocks(
     blocks: Iterable[NDArray[np.float32]],
     sample_rate: int,
     channels: int,
-    separator: Separator,
+    separator: AnySeparator,
     left: str,
     right: str,
     should_stop: ShouldStop | None = None,
+    certainty: Certainty | None = None,
 ) -> Iterator[Stems]:
     """Separate a recording that arrives piece by piece.
 
@@ -40,10 +41,12 @@ def separate_blocks(
         Pieces of any length, in order.
     sample_rate : int [Hz]
     channels : int
-    separator : Separator
+    separator : Separator or SoundSeparator
     left, right : str
         Names out of :mod:`models.instruments`.
     should_stop : callable, optional
+    certainty : Certainty, optional
+        Told of every mask: what it says of the stems holds when all pieces are through.
 
     Yields
     ------
@@ -59,40 +62,36 @@ def separate_blocks(
     Stopped
         If `should_stop` returned true.
     """
-    analysis = StreamingSTFT(sample_rate, channels)
+    through = left_spectra(separator, sample_rate, channels, left, right, should_stop, certainty)
     synthesis = StreamingISTFT(sample_rate, channels)
-    windows = WindowedMask(separator, left, right, should_stop)
     pending = _Pending(channels)
 
-    def split(masked: Masked) -> Stems:
+    def split(spectrum: NDArray[np.complex64]) -> Stems:
         if should_stop is not None and should_stop():
             raise Stopped("the separation was stopped")
-        spectrum, known = masked
-        estimate = synthesis.push(spectrum * extend_mask(known, spectrum.shape[1]))
+        estimate = synthesis.push(spectrum)
         mix = pending.take(estimate.shape[1])
         # The last frames reach beyond the end of the recording.
         estimate = estimate[:, : mix.shape[1]]
         return estimate, mix - estimate
 
     for block in blocks:
-        spectra = analysis.push(block)
+        spectra = through.push(block)
         pending.put(block)
-        for spectrum in spectra:
-            yield from map(split, windows.push(spectrum))
-    for spectrum in analysis.flush():
-        yield from map(split, windows.push(spectrum))
-    yield from map(split, windows.flush())
+        yield from map(split, spectra)
+    yield from map(split, through.flush())
 
 
 def separate(
     audio: NDArray[np.float32],
     sample_rate: int,
-    separator: Separator,
+    separator: AnySeparator,
     left: str,
     right: str,
     *,
     progress: Callable[[float], None] | None = None,
     should_stop: ShouldStop | None = None,
+    certainty: Certainty | None = None,
 ) -> Stems:
     """Separate a whole recording in memory. Parameters, result and errors as :func:`separate_blocks`.
 
@@ -103,7 +102,7 @@ def separate(
     """
     stems = (np.empty_like(audio, dtype=np.float32), np.empty_like(audio, dtype=np.float32))
     done = 0
-    for pieces in separate_blocks([audio], sample_rate, audio.shape[0], separator, left, right, should_stop):
+    for pieces in separate_blocks([audio], sample_rate, audio.shape[0], separator, left, right, should_stop, certainty):
         n_samples = pieces[0].shape[1]
         for stem, piece in zip(stems, pieces, strict=True):
             stem[:, done : done + n_samples] = piece

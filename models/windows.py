@@ -1,13 +1,14 @@
-"""Windows of frames: how a recording that arrives as a stream is cut for a separator, and joined again.
+"""Windows: how a recording that arrives as a stream is cut for a separator, and joined again.
 
-A window is `block_frames` long and reaches `overlap_frames` into the next one; there the two masks are
-cross-faded, so that no seam is heard. What a frame gets depends on the frames alone, not on the pieces in
-which they came. Without an overlap, blocks stand side by side, as in the report.
+A window is `block` long and reaches `overlap` into the next one; there the two results are cross-faded, so
+that no seam is heard. What a moment gets depends on the recording alone, not on the pieces in which it came.
+Without an overlap, blocks stand side by side, as in the report. Time is the last axis, in frames or samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,58 +17,85 @@ from models.nmf import ShouldStop
 from models.separators.protocol import Separator
 from models.stft import N_FREQ, pooled_magnitude
 
+Divide = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Makes of what is seen of a window (..., time) its result (..., time)."""
 Masked = tuple[NDArray[np.complex64], NDArray[np.float32]]
 """A spectrum (channels, freq, frames) and the left player's share of it (known freq, frames)."""
 
 
-class WindowedMask:
-    """Spectra in, spectra with their masks out, in memory that does not grow with the recording."""
+class Windows:
+    """Pieces in, pieces with their results out, in memory that does not grow with the recording.
 
-    def __init__(self, separator: Separator, left: str, right: str, should_stop: ShouldStop | None = None) -> None:
-        self._separator = separator
-        self._names = (left, right)
-        self._should_stop = should_stop
-        self._overlap = separator.overlap_frames
-        self._window = separator.block_frames + self._overlap
-        # Frames that have no final mask yet; the first of them lie in the tail of the last window.
-        self._waiting: NDArray[np.complex64] | None = None
+    Parameters
+    ----------
+    divide : callable
+        Given one window at a time. All but those of a recording shorter than a window, and the last one where
+        there is no overlap, have block + overlap frames or samples.
+    block, overlap : int [frames or samples]
+    view : callable, optional
+        Makes of what was pushed what `divide` is given.
+    """
+
+    def __init__(
+        self,
+        divide: Divide,
+        block: int,
+        overlap: int,
+        view: Callable[[NDArray[Any]], NDArray[np.float32]] = lambda piece: piece,
+    ) -> None:
+        self._divide = divide
+        self._view = view
+        self._overlap = overlap
+        self._window = block + overlap
+        # What has no final result yet; the first of it lies in the tail of the last window.
+        self._waiting: NDArray[Any] | None = None
         self._tail: NDArray[np.float32] | None = None
-        # Magnitudes of the frames before those, so that the last window of a recording is a full one.
+        # The view of what came before that, so that the last window of a recording is a full one.
         self._past: NDArray[np.float32] | None = None
 
-    def push(self, spectrum: NDArray[np.complex64]) -> Iterator[Masked]:
-        """Take frames, (channels, freq, frames) complex64, and yield those whose masks are final."""
-        self._waiting = spectrum if self._waiting is None else np.concatenate([self._waiting, spectrum], axis=2)
-        while self._waiting.shape[2] >= self._window:
-            V = pooled_magnitude(self._waiting[:, :N_FREQ, : self._window])
-            mask = self._faded(self._mask(V))
+    def push(self, piece: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
+        """Take a piece (..., time), and yield those whose results are final."""
+        self._waiting = piece if self._waiting is None else np.concatenate([self._waiting, piece], axis=-1)
+        while self._waiting.shape[-1] >= self._window:
+            seen = self._view(self._waiting[..., : self._window])
+            result = self._faded(self._divide(seen))
             done = self._window - self._overlap
-            self._tail = mask[:, done:] if self._overlap else None
+            self._tail = result[..., done:] if self._overlap else None
             if self._overlap:
-                self._past = V[:, :done]
-            ready, self._waiting = self._waiting[:, :, :done], self._waiting[:, :, done:].copy()
-            yield ready, mask[:, :done]
+                self._past = seen[..., :done]
+            ready, self._waiting = self._waiting[..., :done], self._waiting[..., done:].copy()
+            yield ready, result[..., :done]
 
-    def flush(self) -> Iterator[Masked]:
+    def flush(self) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
         """End the recording and yield what is left of it."""
         rest, self._waiting = self._waiting, None
-        if rest is None or rest.shape[2] == 0:
+        if rest is None or rest.shape[-1] == 0:
             return
-        if self._tail is not None and rest.shape[2] == self._overlap:
+        n_left = rest.shape[-1]
+        if self._tail is not None and n_left == self._overlap:
             yield rest, self._tail
             return
-        V = pooled_magnitude(rest[:, :N_FREQ])
+        seen = self._view(rest)
         if self._past is not None:
-            V = np.concatenate([self._past[:, V.shape[1] - self._window :], V], axis=1)
-        yield rest, self._faded(self._mask(V)[:, -rest.shape[2] :])
+            seen = np.concatenate([self._past[..., n_left - self._window :], seen], axis=-1)
+        yield rest, self._faded(self._divide(seen)[..., -n_left:])
 
-    def _mask(self, V: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._separator.mask(V, *self._names, self._should_stop)
-
-    def _faded(self, mask: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Fade from the last window's mask into this one, over the frames that both have."""
+    def _faded(self, result: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fade from the last window's result into this one, over what both have."""
         if self._tail is None:
-            return mask
+            return result
         share = np.arange(1, self._overlap + 1, dtype=np.float32) / np.float32(self._overlap + 1)
-        head = self._tail * (1 - share) + mask[:, : self._overlap] * share
-        return np.concatenate([head, mask[:, self._overlap :]], axis=1)
+        head = self._tail * (1 - share) + result[..., : self._overlap] * share
+        return np.concatenate([head, result[..., self._overlap :]], axis=-1)
+
+
+class WindowedMask(Windows):
+    """Spectra (channels, freq, frames) in, spectra with a separator's masks (known freq, frames) out: `Masked`."""
+
+    def __init__(self, separator: Separator, left: str, right: str, should_stop: ShouldStop | None = None) -> None:
+        super().__init__(
+            lambda V: separator.mask(V, left, right, should_stop),
+            separator.block_frames,
+            separator.overlap_frames,
+            view=lambda spectrum: pooled_magnitude(spectrum[:, :N_FREQ]),
+        )

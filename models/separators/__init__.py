@@ -1,21 +1,34 @@
 """Separators by name: what turns a magnitude and two instrument names into a mask.
 
-``report`` is the report's method to the letter, ``nmf`` the same idea at its best; ``auto`` is whichever
-measures best (docs/benchmarks.md).
+``report`` is the report's method to the letter, ``nmf`` the same idea at its best, ``learned`` that corrected by a
+network; ``auto`` is whichever measures best (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
-from models.bases import BasesBank, load_default_bases
+from pathlib import Path
+
+from models.bases import WEIGHTS, BasesBank, load_default_bases
+from models.refiner import load_default_refiner
 from models.separators.adaptive_nmf import AdaptiveNMF
 from models.separators.guided_nmf import GuidedNMF
-from models.separators.protocol import Separator
+from models.separators.learned import Learned
+from models.separators.protocol import AnySeparator, Separator, SoundSeparator
 
 AUTO = "auto"
-BEST = "nmf"
-NAMES: tuple[str, ...] = ("nmf", "report")
+BEST = "learned"
+NAMES: tuple[str, ...] = ("learned", "nmf", "report")
+WEIGHTS_OF: dict[str, tuple[Path, ...]] = {
+    "learned": (WEIGHTS / "nmf-bases.safetensors", WEIGHTS / "learned.safetensors"),
+    "nmf": (WEIGHTS / "nmf-bases.safetensors",),
+    "report": (WEIGHTS / "report-bases.safetensors",),
+}
+"""The files that each needs."""
 
-__all__ = ["AUTO", "BEST", "NAMES", "AdaptiveNMF", "GuidedNMF", "Separator", "get_separator"]
+__all__ = [
+    "AUTO", "BEST", "NAMES", "WEIGHTS_OF", "AdaptiveNMF", "AnySeparator", "GuidedNMF", "Learned", "Separator",
+    "SoundSeparator", "get_separator",
+]  # fmt: skip
 
 
 def get_separator(name: str, bank: BasesBank | None = None) -> Separator:
@@ -32,9 +45,11 @@ def get_separator(name: str, bank: BasesBank | None = None) -> Separator:
     ValueError
         If no separator has that name.
     InvalidBases
-        If the shipped bases are missing or damaged.
+        If the shipped bases, or the shipped network, are missing or damaged.
     """
     wanted = BEST if name == AUTO else name
+    if wanted == "learned":
+        return Learned(AdaptiveNMF(bank or load_default_bases("nmf")), *load_default_refiner())
     if wanted == "nmf":
         return AdaptiveNMF(bank or load_default_bases("nmf"))
     if wanted == "report":

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from models.adaptive import Fit, Settings
 from models.bases import BasesBank
-from models.masks import EVEN_SHARE, ratio_mask
+from models.certainty import Line
+from models.masks import ratio_mask
 from models.nmf import ShouldStop
 from models.stft import BLOCK_FRAMES
+
+SDR_LINE = Line(offset_db=1.29, slope=0.362)
+"""As `duetto train separator` measured it; models/weights/learned.safetensors holds the same as "sdr_lines"."""
 
 
 class AdaptiveNMF:
@@ -25,6 +29,7 @@ class AdaptiveNMF:
     name = "nmf"
     block_frames = 2 * BLOCK_FRAMES
     overlap_frames = 24
+    sdr_line = SDR_LINE
 
     def __init__(self, bank: BasesBank, settings: Settings | None = None) -> None:
         self._bank = bank
@@ -48,10 +53,18 @@ class AdaptiveNMF:
         self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
     ) -> NDArray[np.float32]:
         """See :meth:`models.separators.protocol.Separator.mask`."""
+        return ratio_mask(*self.model(V, left, right, should_stop))
+
+    def model(
+        self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the magnitudes of both players that V is explained by, up to a common scale: 0 where V is silent.
+
+        Parameters and errors are those of :meth:`mask`.
+        """
         # Below 44.1 kHz only the lower rows exist; a row is 10.77 Hz wide at every rate.
         W_left = self._bank.of(left)[: V.shape[0]]
         W_right = self._bank.of(right)[: V.shape[0]]
-        peak = float(V.max(initial=0.0))
-        if peak < np.finfo(np.float32).tiny:
-            return np.full(V.shape, EVEN_SHARE, np.float32)
-        return ratio_mask(*Fit(V, W_left, W_right, self._settings, should_stop).run())
+        if float(V.max(initial=0.0)) < np.finfo(np.float32).tiny:
+            return np.zeros_like(V), np.zeros_like(V)
+        return Fit(V, W_left, W_right, self._settings, should_stop).run()

@@ -1,8 +1,12 @@
-"""What every separator can do."""
+"""What every separator can do: give the left player's share of magnitudes, or the left player's sound.
+
+Two protocols, because either loses something in the other: sound holds phase, which magnitudes do not; magnitudes
+come at the recording's own rate, and nothing is resampled. :mod:`models.separation` keeps the same promises for both.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +60,59 @@ class Separator(Protocol):
         Stopped
             If `should_stop` returned true.
         """
+
+
+@runtime_checkable
+class SoundSeparator(Protocol):
+    """Splits sound between two named players, at a sample rate of its own."""
+
+    @property
+    def name(self) -> str:
+        """The name it is chosen by."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What its result depends on besides the sound, for the result document."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What it was learnt from and how."""
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate in Hz of what it is given and gives, whatever that of the recording."""
+
+    @property
+    def block_samples(self) -> int:
+        """Samples between the beginnings of two windows that it is given."""
+
+    @property
+    def overlap_samples(self) -> int:
+        """Samples that a window reaches into the next one, at most `block_samples`."""
+
+    def stem(
+        self, sound: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
+    ) -> NDArray[np.float32]:
+        """Return the left player's part of one window; what remains of it is the right player's.
+
+        Parameters
+        ----------
+        sound : np.ndarray [shape=(channels, block_samples + overlap_samples), float32, full scale 1.0]
+            As many channels as the recording has. A shorter recording is followed by silence.
+        left, right : str
+            Names out of :mod:`models.instruments`.
+
+        Returns
+        -------
+        np.ndarray [shape=(channels, block_samples + overlap_samples), float32]
+
+        Raises
+        ------
+        UnknownInstrument
+            If a name is none of the eight.
+        Stopped
+            If `should_stop` returned true.
+        """
+
+
+AnySeparator = Separator | SoundSeparator

@@ -80,6 +80,11 @@ def covering_record(record: dict[str, Any], bank: BasesBank) -> dict[str, Any]:
 
 def exemplars(solos: list[Solo], seed: tuple[int, int]) -> NDArray[np.float32]:
     """Sounding frames of one class, drawn at random: (freq, n) float32 of unit Euclidean norm."""
+    return np.concatenate(exemplars_by_solo(solos, seed), axis=1)
+
+
+def exemplars_by_solo(solos: list[Solo], seed: tuple[int, int]) -> list[NDArray[np.float32]]:
+    """The same, one array a solo."""
     most = max(1, min(_FRAMES_PER_RECORDING, _FRAMES_PER_CLASS // len(solos)))
     drawn = []
     for number, solo in enumerate(solos):
@@ -88,4 +93,4 @@ def exemplars(solos: list[Solo], seed: tuple[int, int]) -> NDArray[np.float32]:
         sounding = np.flatnonzero(level > _SOUNDS * level.max())
         chosen = np.sort(np.random.default_rng((*seed, number)).permutation(sounding)[:most])
         drawn.append(V[:, chosen] / level[chosen])
-    return np.concatenate(drawn, axis=1)
+    return drawn

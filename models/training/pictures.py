@@ -12,6 +12,7 @@ from models.instruments import NAMES
 from models.stft import N_FREQ, SAMPLE_RATE
 from models.training.drawing import FAINT, INK, LINE, MARK, Sheet, ramp
 from models.training.networks import Epoch
+from models.training.refining import Point
 
 _LABELS_PX = 130
 _TOP_HZ, _LOW_HZ = 16_000.0, 40.0
@@ -91,6 +92,28 @@ def draw_curve(history: list[Epoch]) -> Sheet:
         if mark in (first, last) or min(mark - first, last - mark) > (last - first) / 25:
             sheet.text((across(mark), 516), str(mark), "mm")
     sheet.text(((left + right) / 2, 542), "epoch", "mm")
+    return sheet
+
+
+def draw_gain(curve: list[Point]) -> Sheet:
+    """Draw the learned separator's gain over guided NMF, on what it learnt from and on what was held out."""
+    sheet = Sheet(900, 420)
+    left, top, right, bottom = 80, 50, 870, 360
+    gains = [gain for point in curve for gain in (point.trained_db, point.held_out_db)]
+    low, high = min(0, math.floor(min(gains))), max(1, math.ceil(max(gains)))
+    last = curve[-1].step
+
+    def place(point: Point, gain: float) -> tuple[float, float]:
+        return left + (right - left) * point.step / last, (gain - low) / (high - low)
+
+    ticks = [(f"{gain} dB", (gain - low) / (high - low)) for gain in range(low, high + 1)]
+    held = [place(point, point.held_out_db) for point in curve]
+    _panel(sheet, (left, top, right, bottom), "gain over guided NMF (thick: held out, thin: learnt from)", ticks, held)
+    trained = [place(point, point.trained_db) for point in curve]
+    sheet.line([(x, bottom - share * (bottom - top)) for x, share in trained], MARK, 1)
+    for step in (0, last // 2, last):
+        sheet.text((left + (right - left) * step / last, bottom + 16), f"{step:,}", "mm")
+    sheet.text(((left + right) / 2, bottom + 42), "step", "mm")
     return sheet
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,26 +14,19 @@ import torch
 from numpy.typing import NDArray
 
 from models.bases import BasesBank, save_bases, select_bases
-from models.errors import TrainingDataError
 from models.instruments import INSTRUMENTS, NAMES
 from models.miml import save_miml
 from models.nmf import FREE_ITERATIONS, M_COMPONENTS
+from models.training.collect import Say, collect_solos, say_balance
 from models.training.exemplars import covering_bank, covering_record
-from models.training.gather import Credits, gather
 from models.training.networks import BATCH, LEARNING_RATE, Accuracy, Epoch, measure, relate, train_miml
 from models.training.page import check_page_path, write_page
 from models.training.provenance import provenance
-from models.training.recordings import read_mono
 from models.training.report import training_report
 from models.training.segments import Segments, collect_segments, hold_out
-from models.training.solos import SOLO_RECIPE, Solo, list_solos, make_solos
-from models.training.sources import fingerprint, select_sources
-
-Say = Callable[[str], None]
 
 _SAY_RECORDINGS = 25
 _SAY_EPOCHS = 5
-_OWN_SOLOS = "solos"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +77,8 @@ def train(options: TrainingOptions, say: Say) -> BasesBank:
     """
     check_page_path(options.report_file)
     torch.set_num_threads(options.jobs)
-    solos, credits_ = _solos(options, say)
-    _say_balance(solos, say)
+    solos, credits_ = collect_solos(options, say)
+    say_balance(solos, say)
     segments = collect_segments(
         solos,
         options.cache,
@@ -138,50 +129,6 @@ def train(options: TrainingOptions, say: Say) -> BasesBank:
     return bank
 
 
-def _solos(options: TrainingOptions, say: Say) -> tuple[list[Solo], Credits]:
-    """The user's own solos, and those made from sources and recordings."""
-    solos: list[Solo] = []
-    credit: Credits = []
-    if options.solos is not None:
-        solos += list_solos(options.solos, _OWN_SOLOS)
-        # A damaged file is better reported now than after an hour of factorising the others.
-        for solo in solos:
-            read_mono(solo.path)
-        credit.append(
-            {
-                "name": _OWN_SOLOS,
-                "licence": "not stated: supplied by whoever trained",
-                "files": len(solos),
-                "sha256": fingerprint(solo.path for solo in solos),
-            }
-        )
-    sources = select_sources(options.sources)
-    if sources or options.recordings is not None:
-        palette, made_from = gather(sources, options.recordings, options.cache, say)
-        credit += made_from
-        folder = options.cache / "solos" / _solos_key(options, made_from)
-
-        def tell(share: float, instrument: str) -> None:
-            if share == 1.0:
-                say(f"made the solos of {instrument}")
-
-        solos += make_solos(palette, folder, options.minutes_per_class, options.seed, tell)
-    if not solos:
-        raise TrainingDataError("there is nothing to learn from: give --solos or --recordings, or choose --sources")
-    return solos, credit
-
-
-def _solos_key(options: TrainingOptions, made_from: Credits) -> str:
-    """Solos made from other sound, or otherwise, get a folder of their own."""
-    recipe = {
-        "recipe": SOLO_RECIPE,
-        "seed": options.seed,
-        "minutes": options.minutes_per_class,
-        "from": [(source["name"], source["sha256"]) for source in made_from],
-    }
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _checkpoint(options: TrainingOptions, segments: Segments, held_out: NDArray[np.bool_]) -> Path:
     key = hashlib.sha256(f"{segments.sha256} {options.seed}".encode())
     key.update(np.packbits(held_out).tobytes())
@@ -205,14 +152,6 @@ def _parameters(options: TrainingOptions) -> dict[str, Any]:
         "held_out_share": options.held_out,
         "bases_per_class": options.keep,
     }
-
-
-def _say_balance(solos: list[Solo], say: Say) -> None:
-    say(f"{'recordings':24}{'':>6}  origins")
-    for name in NAMES:
-        origins = Counter(solo.origin for solo in solos if solo.instrument == name)
-        listed = ", ".join(f"{origin} {count}" for origin, count in sorted(origins.items()))
-        say(f"{name:24}{sum(origins.values()):>6}  {listed or 'none: it will have no bases'}")
 
 
 def _say_accuracy(

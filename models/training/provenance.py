@@ -52,23 +52,28 @@ def provenance(
     return {
         "made_by": "duetto train",
         "command": command,
-        "date": _today(),
+        "date": today(),
         "parameters": parameters,
         "split": "by recording",
         "accuracy": {"train": round(accuracy.train, _DIGITS), "held_out": round(accuracy.held_out, _DIGITS)},
         "classes": classes,
         "sources": sources,
         "inputs_sha256": segments.sha256,
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "versions": made_with(),
     }
 
 
-def _today() -> str:
-    """The day (UTC), or that of SOURCE_DATE_EPOCH, with which builds are repeated to the byte."""
+def today() -> str:
+    """Return the day (UTC), or that of SOURCE_DATE_EPOCH, with which builds are repeated to the byte."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.datetime.now(datetime.UTC)
     moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch and epoch.isdigit() else now
     return moment.date().isoformat()
+
+
+def made_with() -> dict[str, str]:
+    """Return the versions of what a training's result depends on."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str:

@@ -54,13 +54,15 @@ def training_report(
         f"Training report, {record['date']}",
         (
             *_run(record),
-            *_sources(record),
+            Heading("Sources"),
+            sources_table(record["sources"]),
             *_balance(record, segments, held_out),
             *_accuracy(learnt, held),
             *_curve(record, history),
             *_maps(segments, held_out, X),
             *_bases(segments, X, bank),
-            *_versions(record),
+            Heading("Made with"),
+            versions_table(record),
         ),
     )
 
@@ -104,9 +106,10 @@ def _run(record: dict[str, Any]) -> list[Block]:
     ]
 
 
-def _sources(record: dict[str, Any]) -> list[Block]:
+def sources_table(sources: list[dict[str, Any]]) -> Table:
+    """Return the table of whom to credit."""
     rows = []
-    for source in record["sources"]:
+    for source in sources:
         instruments = source.get("instruments", NAMES)
         rows.append(
             (
@@ -118,7 +121,7 @@ def _sources(record: dict[str, Any]) -> list[Block]:
             )
         )
     head = ("source", "instruments", "files", "licence", "credit")
-    return [Heading("Sources"), Table("What was learnt from, and under which licence", head, tuple(rows))]
+    return Table("What was learnt from, and under which licence", head, tuple(rows))
 
 
 def _balance(record: dict[str, Any], segments: Segments, held_out: NDArray[np.bool_]) -> list[Block]:
@@ -190,7 +193,7 @@ def _accuracy(learnt: NDArray[np.int64], counts: NDArray[np.int64]) -> list[Bloc
             ("instrument", "learnt", "held out", "learnt, right", "held out, right"),
             tuple(rows),
         ),
-        _picture(
+        picture(
             "confusion",
             draw_confusion(counts),
             alt,
@@ -219,7 +222,7 @@ def _curve(record: dict[str, Any], history: list[Epoch]) -> list[Block]:
     if first.number > 1:
         blocks.append(Paragraph(f"Epochs before the {first.number}th were learnt by a version that kept no losses."))
     blocks.append(
-        _picture(
+        picture(
             "curve",
             draw_curve(history),
             f"Two curves over epochs {first.number} to {last.number}: the loss goes from {first.loss:.3f} to "
@@ -262,7 +265,7 @@ def _maps(segments: Segments, held_out: NDArray[np.bool_], X: NDArray[np.float32
         verdict = "" if taken == instrument.index else f" It was taken for {spoken(NAMES[taken])}: nothing is picked."
         others = np.delete(X[shown], instrument.index, axis=0)
         blocks.append(
-            _picture(
+            picture(
                 f"map-{instrument.name}",
                 draw_relation(X[shown], instrument.index, None if verdict else best),
                 f"Class-basis map of a segment of {name}: basis {best + 1} has the highest value of its row, "
@@ -293,7 +296,7 @@ def _bases(segments: Segments, X: NDArray[np.float32], bank: BasesBank) -> list[
         spread = [f"{value:.2f}" for value in (scores.max(), np.median(scores), scores.min())]
         rows.append((name, str(offered), str(count), *spread, f"{_note(low)} to {_note(high)}"))
         pictures.append(
-            _picture(
+            picture(
                 f"bases-{instrument.name}",
                 draw_bases(columns),
                 f"Spectra of the {count} bases kept for {name}, sorted by pitch; most lie between {_note(low)} and "
@@ -322,9 +325,10 @@ def _bases(segments: Segments, X: NDArray[np.float32], bank: BasesBank) -> list[
     ]
 
 
-def _versions(record: dict[str, Any]) -> list[Block]:
+def versions_table(record: dict[str, Any]) -> Table:
+    """Return the table of what the run was made with."""
     rows = (*record["versions"].items(), ("SHA-256 of the sound learnt from", record["inputs_sha256"]))
-    return [Heading("Made with"), Table("Versions", ("what", "version"), tuple((name, str(v)) for name, v in rows))]
+    return Table("Versions", ("what", "version"), tuple((name, str(v)) for name, v in rows))
 
 
 def _note(midi: float) -> str:
@@ -333,5 +337,6 @@ def _note(midi: float) -> str:
     return f"{_NOTES[number % 12]}{number // 12 - 1}"
 
 
-def _picture(name: str, sheet: Sheet, alt: str, caption: str) -> Picture:
+def picture(name: str, sheet: Sheet, alt: str, caption: str) -> Picture:
+    """Return a sheet as a page's picture."""
     return Picture(name, sheet.png(), sheet.width, sheet.height, alt, caption)

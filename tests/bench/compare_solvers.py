@@ -1,4 +1,4 @@
-"""Variants of the `nmf` solver that only the table of docs/benchmarks.md knows: group sparsity, mask exponents, hops."""
+"""Variants of the `nmf` solver that only the table of docs/benchmarks.md knows: group sparsity, exponents, hops."""
 
 from __future__ import annotations
 

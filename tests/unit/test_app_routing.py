@@ -34,8 +34,8 @@ Post = Callable[..., str]
         ({"tagger": "densenet161", "left": "violin", "right": "cello"}, {}, QUEUE_NAME),
         ({"separator": "report"}, {"gpu_jobs": "report"}, GPU_QUEUE_NAME),
         ({"separator": "auto"}, {"gpu_jobs": "report"}, QUEUE_NAME),
-        ({"separator": "auto"}, {"gpu_jobs": "nmf"}, GPU_QUEUE_NAME),
-        ({"separator": "auto"}, {"gpu_jobs": "nmf", "separator": "report"}, QUEUE_NAME),
+        ({"separator": "auto"}, {"gpu_jobs": "learned"}, GPU_QUEUE_NAME),
+        ({"separator": "auto"}, {"gpu_jobs": "learned", "separator": "report"}, QUEUE_NAME),
         ({"tagger": "densenet161"}, {"gpu_jobs": None}, QUEUE_NAME),
         ({"tagger": "densenet161"}, {"gpu_jobs": ""}, QUEUE_NAME),
     ],
@@ -114,7 +114,6 @@ def test_a_record_of_before_there_were_two(store: JobStore, redis_client: redis.
     job_id = answer.json()["id"]
     redis_client.hdel(f"duetto:job:{job_id}", "queue")
     assert store.get(job_id).queue == QUEUE_NAME
-    lease = Leases(redis_client).of(job_id)
-    assert lease is not None
+    (lease,) = Leases(redis_client).of([job_id])
     assert lease.queue == QUEUE_NAME
     assert store.start(job_id).attempts == 1

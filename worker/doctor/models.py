@@ -10,9 +10,9 @@ from typing import Final
 
 from app.doctor.finding import Finding, Findings, ok, problem, warning
 from app.settings import Settings
-from models.bases import WEIGHTS, load_default_bases
 from models.errors import InvalidBases
 from models.separators import NAMES as SEPARATORS
+from models.separators import WEIGHTS_OF, get_separator
 from models.taggers import AUTO, REGISTRY, TaggerEntry
 
 MODELS: Final = "models"
@@ -29,15 +29,18 @@ def check_models(settings: Settings) -> Findings:
 
 def _check_separator(name: str, shipped: dict[Path, str]) -> Finding:
     try:
-        bank = load_default_bases(name)
+        get_separator(name)
     except InvalidBases as error:
         return problem(MODELS, f"separator {name}: {error}. Install Duetto anew")
-    file = (WEIGHTS / f"{name}-bases.safetensors").resolve()
-    known = shipped.get(file)
-    if known is not None and known != bank.sha256:
-        return problem(MODELS, f"separator {name}: {file.name} is not the file that was installed. Install Duetto anew")
-    against = "as installed" if known else "readable"
-    return ok(MODELS, f"separator {name}: {file.name} is {against} (sha256 {bank.sha256[:12]})")
+    told = []
+    for file in WEIGHTS_OF[name]:
+        known, digest = shipped.get(file.resolve()), _sha256(file)
+        if known is not None and known != digest:
+            return problem(
+                MODELS, f"separator {name}: {file.name} is not the file that was installed. Install Duetto anew"
+            )
+        told.append(f"{file.name} is {'as installed' if known else 'readable'} (sha256 {digest[:12]})")
+    return ok(MODELS, f"separator {name}: {', '.join(told)}")
 
 
 def _check_tagger(entry: TaggerEntry, settings: Settings) -> Finding:
