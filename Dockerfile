@@ -26,6 +26,7 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
 
 COPY README.md LICENSE ./
 COPY app app
+COPY duetto duetto
 COPY worker worker
 COPY models models
 COPY examples examples

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
-from app.client import DEFAULT_URL, KEY_VARIABLE, ClientError, DuettoClient, RemoteJob, UnusableFile
+import duetto
 from app.console import ProgressDisplay, print_summary
+from app.methods import LABEL_RULES
 from app.stem_formats import STEM_FORMATS
-from app.stem_names import SIDES
 
 HELP = "Send a duet video to a Duetto server, watch its progress and download the two stems."
-ERRORS = (ClientError,)
+ERRORS = (duetto.Error,)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("video", type=Path, metavar="VIDEO", help="the duet: mp4, mov, webm, mkv or avi")
-    parser.add_argument("--server", default=DEFAULT_URL, metavar="URL", help="default: %(default)s")
-    parser.add_argument(
-        "--key", metavar="KEY", help=f"API key, where the server asks for one (default: {KEY_VARIABLE})"
-    )
+    parser.add_argument("--server", default=duetto.DEFAULT_SERVER, metavar="URL", help="default: %(default)s")
+    parser.add_argument("--key", metavar="KEY", help="API key, where the server asks for one (default: DUETTO_API_KEY)")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="where the stems go (default: VIDEO's name, here)"
     )
@@ -30,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--right", metavar="NAME", help="the instrument on the right, instead of looking")
     parser.add_argument("--separator", metavar="NAME", help="how to separate (default: the server's choice)")
     parser.add_argument("--tagger", metavar="NAME", help="which network looks (default: the server's choice)")
+    parser.add_argument("--labels", choices=LABEL_RULES, help="how it is found who plays (default: auto)")
     parser.add_argument("--format", choices=STEM_FORMATS, help="what the stems are to be (default: wav)")
     parser.add_argument(
         "--bits",
@@ -37,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bits a sample: wav 16, 24 or 32 (float, default), flac 16 or 24 (default)",
     )
+    parser.add_argument("--webhook", metavar="URL", help="where the server is to tell that the job has ended")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,67 +43,31 @@ def run(args: argparse.Namespace) -> int:
 
     Raises
     ------
-    ClientError
+    duetto.Error
         With a message for the user.
     """
-    output: Path = args.output or Path(args.video.stem)
-    if output.exists() and not output.is_dir():
-        raise UnusableFile(f"{output} is a file; choose a folder for the stems with -o")
-    with DuettoClient(args.server, api_key=args.key) as client:
-        with ProgressDisplay() as display:
-            job = client.submit(
-                args.video,
-                left=args.left,
-                right=args.right,
-                separator=args.separator,
-                tagger=args.tagger,
-                stem_format=args.format,
-                bits=args.bits,
-                on_upload=display.upload,
-            )
-            try:
-                job = follow(client, job, display)
-            except KeyboardInterrupt:
-                with suppress(ClientError):
-                    client.cancel(job.id)
-                raise
-        files = fetch(client, job, output)
-        print_summary(client.result(job.id), files)
+    with duetto.Client(args.server, api_key=args.key) as client, ProgressDisplay() as display:
+        duet = client.separate(
+            args.video,
+            args.left,
+            args.right,
+            output=args.output or Path(args.video.stem),
+            on_progress=shown_on(display),
+            separator=args.separator,
+            tagger=args.tagger,
+            labels=args.labels,
+            format=args.format,
+            bits=args.bits,
+            webhook_url=args.webhook,
+        )
+    print_summary(duet.result, duet.files)
     return 0
 
 
-def follow(client: DuettoClient, job: RemoteJob, display: ProgressDisplay) -> RemoteJob:
-    """Show the job's progress until it has succeeded; return it.
+def shown_on(display: ProgressDisplay) -> Callable[[duetto.Progress], None]:
+    """Return what shows the client's progress on `display`."""
 
-    Raises
-    ------
-    JobNotSucceeded, ServerUnreachable, ProblemError
-    """
+    def show(now: duetto.Progress) -> None:
+        display.stage(now.stage, now.fraction, eta_s=now.eta_seconds, queue_position=now.queue_position, note=now.note)
 
-    def show(now: RemoteJob) -> None:
-        if now.is_final:
-            return
-        stage = None if now.state == "queued" else now.stage or "probe"
-        display.stage(stage, now.progress, eta_s=now.eta_seconds, queue_position=now.queue_position)
-
-    return client.wait(job.id, on_progress=show)
-
-
-def fetch(client: DuettoClient, job: RemoteJob, output: Path) -> dict[str, Path]:
-    """Download both stems and ``result.json`` of a job that has succeeded into `output`; return the stems' files by
-    side.
-
-    Raises
-    ------
-    UnusableFile, ServerUnreachable, ProblemError
-    """
-    files: dict[str, Path] = {}
-    for side in SIDES:
-        name = job.stem_name(side)
-        files[side] = client.download(job.id, name, output / name)
-    document = json.dumps(client.result(job.id), indent=2, ensure_ascii=False) + "\n"
-    try:
-        (output / "result.json").write_text(document, encoding="utf-8")
-    except OSError as error:
-        raise UnusableFile(f"cannot write {output / 'result.json'}: {error.strerror}") from error
-    return files
+    return show

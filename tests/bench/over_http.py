@@ -11,8 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.client import DuettoClient
-from app.remote import JobNotSucceeded
+import duetto
 from app.settings import Settings
 from app.stack import running_stack
 from worker.media.limits import MediaLimits
@@ -40,22 +39,18 @@ def main(folder: Path) -> int:
             tagger="efficientnet-lite2",
             offline=True,
         )
-        with running_stack(settings) as stack, DuettoClient(stack.url) as client:
+        with running_stack(settings) as stack, duetto.Client(stack.url) as client:
             began = time.perf_counter()
-            jobs = [(video, client.submit(video).id) for video in videos]
-            for video, job_id in jobs:
+            jobs = [(video, client.submit(video)) for video in videos]
+            for video, job in jobs:
                 try:
-                    client.wait(job_id)
-                except JobNotSucceeded as error:
+                    duet = client.fetch(client.wait(job))
+                except duetto.JobNotSucceeded as error:
                     failed += 1
                     print(f"{video.stem:<34} FAILED  {error}")
                     continue
-                labels = client.result(job_id)["labels"]
-                found = (labels["left"]["instrument"], labels["right"]["instrument"])
-                stems = [
-                    client.download(job_id, f"{side}.wav", Path(data) / f"{side}.wav") for side in ("left", "right")
-                ]
-                error = check_sum(video, *stems, MediaLimits()).max_error
+                found = (duet.left.instrument, duet.right.instrument)
+                error = check_sum(video, duet.left.path, duet.right.path, MediaLimits()).max_error
                 worst = max(worst, error)
                 is_right = true.get(video.stem) == found
                 right += is_right

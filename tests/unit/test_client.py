@@ -1,338 +1,353 @@
-"""The client and `duetto submit`, against a small real HTTP server (job_server.py)."""
+"""Both clients against the real API: every call, and what its errors say."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import threading
-from collections.abc import Callable, Iterator
-from http.server import ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
+import redis
 
-from app import client as client_module
-from app.client import (
-    DuettoClient,
-    InvalidAnswer,
-    JobNotSucceeded,
-    ProblemError,
-    ServerUnreachable,
-    UnusableFile,
-)
-from app.commands import submit
-from app.console import ProgressDisplay, console
-from tests.unit.job_server import JOB_ID, RESULT, STEM, Server, handler_of, job_document
+import duetto
+from app.jobs.record import JobError
+from app.jobs.states import Stage
+from app.jobs.store import JobStore
+from app.queue import QUEUE_NAME
+from app.storage.protocol import Storage
+from tests.both_clients import both_clients
+from tests.relay import BreakingLine
+from tests.storages import read_upload
+from tests.unit.client_service import FILES, RATE, RESULT, STEMS, Done, client, done, meddler, tone, url, video
+from tests.unit.meddling import Meddler
+from tests.unit.test_app_api import PNG, WAV
 
+__all__ = ["client", "done", "meddler", "url", "video"]
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server(states=[job_document("succeeded", progress=1.0)])
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler_of(server)) as listening:
-        server.url = f"http://127.0.0.1:{listening.server_address[1]}"
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        listening.shutdown()
-        thread.join()
+pytestmark = both_clients
 
 
-@pytest.fixture
-def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[DuettoClient]:
-    monkeypatch.setattr(client_module, "FIRST_BACKOFF_S", 0.01)
-    monkeypatch.setattr(client_module, "SHORTEST_POLL_S", 0.0)
-    with DuettoClient(server.url) as client:
-        yield client
+def test_submit_sends_the_file_and_only_the_options_given(
+    client: Any, video: Path, store: JobStore, storage: Storage
+) -> None:
+    told: list[duetto.Progress] = []
+    job = client.submit(video, "violin", format="flac", bits=16, on_progress=told.append)
+    assert (job.state, job.queue_position, job.title, job.format) == ("queued", 0, "duet.mp4", "flac")
+    record = store.get(job.id)
+    assert (record.options.left, record.options.right) == ("violin", None)
+    assert (record.options.format, record.options.bits) == ("flac", 16)
+    assert read_upload(storage, job.id, "video.mp4") == video.read_bytes()
+    fractions = [progress.fraction for progress in told]
+    assert {progress.stage for progress in told} == {"upload"}
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "duet.mp4"
-    path.write_bytes(b"moving pictures" * 10_000)
-    return path
-
-
-def test_submit_sends_the_file_and_only_the_options_given(server: Server, client: DuettoClient, video: Path) -> None:
-    reports: list[tuple[int, int]] = []
-    job = client.submit(video, left="violin", on_upload=lambda sent, total: reports.append((sent, total)))
-    assert (job.id, job.state, job.queue_position, job.title) == (JOB_ID, "queued", 0, "duet.mp4")
-    assert server.form == {"video": [("duet.mp4", video.read_bytes())], "left": [(None, b"violin")]}
-    size = video.stat().st_size
-    assert reports[-1] == (size, size)
-    assert reports == sorted(reports)
-
-
-def test_submit_frames_with_audio(server: Server, client: DuettoClient, tmp_path: Path) -> None:
-    frames = [tmp_path / f"{number}.jpg" for number in range(3)]
-    for frame in frames:
-        frame.write_bytes(frame.name.encode())
+def test_submit_frames_with_audio(client: Any, tmp_path: Path, store: JobStore, storage: Storage) -> None:
+    frames = [tmp_path / f'{number} "ä".png' for number in range(3)]
+    for number, frame in enumerate(frames):
+        frame.write_bytes(PNG + bytes([number]))
     audio = tmp_path / "mix.wav"
-    audio.write_bytes(b"sound")
-    client.submit(frames=frames, audio=audio)
-    assert server.form == {
-        "frames": [(frame.name, frame.name.encode()) for frame in frames],
-        "audio": [("mix.wav", b"sound")],
-    }
+    audio.write_bytes(WAV)
+    job = client.submit(frames=frames, audio=str(audio))
+    record = store.get(job.id).input
+    assert (record.kind, record.title) == ("frames", "mix.wav")
+    assert [read_upload(storage, job.id, key) for key in record.frames] == [frame.read_bytes() for frame in frames]
+    one = client.submit(frames=frames[0], audio=audio)
+    assert len(store.get(one.id).input.frames) == 1
 
 
-def test_submit_of_a_missing_file_or_a_folder_sends_nothing(
-    server: Server, client: DuettoClient, tmp_path: Path
-) -> None:
-    with pytest.raises(UnusableFile, match="No such file"):
+def test_submit_of_a_missing_file_or_a_folder_sends_nothing(client: Any, meddler: Meddler, tmp_path: Path) -> None:
+    with pytest.raises(duetto.UnusableFile, match="No such file"):
         client.submit(tmp_path / "none.mp4")
-    with pytest.raises(UnusableFile, match="is a folder"):
+    with pytest.raises(duetto.UnusableFile, match="is a folder"):
         client.submit(tmp_path)
-    assert server.seen == []
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(duetto.UnusableFile, match="is a file; choose a folder"):
+        client.separate(tmp_path / "file", output=tmp_path / "file")
+    assert meddler.seen == []
 
 
-def test_submit_is_repeated_under_one_key(server: Server, client: DuettoClient, video: Path) -> None:
-    server.refuse = [(503, {"Retry-After": "0"}, '{"code": "queue_full", "detail": "try later"}'), (502, {}, "?")]
-    reports: list[tuple[int, int]] = []
-    assert client.submit(video, on_upload=lambda sent, total: reports.append((sent, total))).id == JOB_ID
-    assert len(server.seen) == 3
-    assert len(set(server.idempotency_keys)) == 1
-    assert server.form == {"video": [("duet.mp4", video.read_bytes())]}, "whole, the third time too"
-    assert reports[-1] == (video.stat().st_size, video.stat().st_size)
+def test_submit_is_repeated_under_one_key(
+    client: Any, meddler: Meddler, video: Path, store: JobStore, storage: Storage
+) -> None:
+    busy = '{"code": "queue_full", "detail": "50 jobs wait already"}'
+    meddler.refuse = [(503, {"Retry-After": "0"}, busy), (502, {}, "<html>")]
+    told: list[duetto.Progress] = []
+    job = client.submit(video, on_progress=told.append)
+    posts = meddler.calls("POST")
+    assert len(posts) == 3
+    assert len({post.headers["idempotency-key"] for post in posts}) == 1
+    assert [found.id for found in store.list().jobs] == [job.id]
+    assert read_upload(storage, job.id, "video.mp4") == video.read_bytes(), "whole, the third time too"
+    assert next(progress.note for progress in told if progress.stage == "paused").startswith("50 jobs wait already")
+    assert told[-1].fraction == 1.0
     client.submit(video)
-    assert len(set(server.idempotency_keys)) == 2, "another call is another job"
+    assert len({post.headers["idempotency-key"] for post in meddler.calls("POST")}) == 2, "another call, another job"
 
 
-def test_submit_after_a_break_may_name_the_first_try(server: Server, video: Path) -> None:
-    with DuettoClient(server.url, retries=0) as client:
-        server.refuse = [(504, {}, "?")]
-        with pytest.raises(ProblemError):
-            client.submit(video, idempotency_key="first")
-        client.submit(video, idempotency_key="first", webhook_url="https://music.example/")
-    assert server.idempotency_keys == ["first", "first"]
-    assert server.form["webhook_url"] == [(None, b"https://music.example/")]
+def test_an_answer_that_is_lost_makes_no_second_job(
+    make_client: Callable[..., Any], url: str, video: Path, store: JobStore, redis_client: redis.Redis
+) -> None:
+    with BreakingLine(url, cuts=[0, 0]) as line, make_client(line.url) as client:
+        job = client.submit(video)
+    assert [found.id for found in store.list().jobs] == [job.id]
+    assert redis_client.llen(QUEUE_NAME) == 1
 
 
-def test_submit_that_is_wrong_is_not_repeated(server: Server, client: DuettoClient, video: Path) -> None:
-    server.refuse = [(422, {}, '{"code": "unknown_instrument", "detail": "no piano"}')]
-    with pytest.raises(ProblemError, match="no piano"):
+def test_a_call_may_take_up_where_the_last_one_failed(
+    make_client: Callable[..., Any], url: str, video: Path, store: JobStore
+) -> None:
+    with BreakingLine(url, cuts=[0]) as line, make_client(line.url, retries=0) as client:
+        with pytest.raises(duetto.ServerUnreachable):
+            client.submit(video, idempotency_key="duet-7")
+        job = client.submit(video, idempotency_key="duet-7")
+    assert [found.id for found in store.list().jobs] == [job.id]
+
+
+def test_what_is_wrong_is_not_repeated(client: Any, meddler: Meddler, video: Path, tmp_path: Path) -> None:
+    with pytest.raises(duetto.UnknownInstrument, match=r"no instrument is called 'piano'.*unknown_instrument 422"):
         client.submit(video, left="piano")
-    assert len(server.seen) == 1
+    (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
+    with pytest.raises(duetto.UnsupportedMedia):
+        client.submit(tmp_path / "text.mp4")
+    with pytest.raises(duetto.UnknownField):
+        client.submit(video, colour="blue")
+    assert len(meddler.seen) == 3
 
 
-def test_wait_shows_every_step_and_uses_the_long_poll(server: Server, client: DuettoClient) -> None:
-    server.states = [
-        job_document("queued", queue_position=2),
-        job_document("running", stage="separate", progress=0.5, eta_seconds=3.5),
-        job_document("succeeded", progress=1.0),
-    ]
-    steps: list[tuple[str, str | None, float]] = []
-    job = client.wait(JOB_ID, on_progress=lambda job: steps.append((job.state, job.stage, job.progress)))
-    assert job.state == "succeeded"
-    assert steps == [("queued", None, 0.0), ("running", "separate", 0.5), ("succeeded", None, 1.0)]
-    assert all(parse_qs(urlsplit(path).query) == {"wait": ["1"]} for _, path in server.seen)
-
-
-def test_wait_tells_why_a_job_failed(server: Server, client: DuettoClient) -> None:
-    error = {"code": "no_audio", "message": "the video has no sound", "stage": "probe", "retryable": False}
-    server.states = [job_document("failed", error=error)]
-    with pytest.raises(JobNotSucceeded, match="the video has no sound") as caught:
-        client.wait(JOB_ID)
-    assert caught.value.job.error is not None
-    assert (caught.value.job.error.code, caught.value.job.error.stage) == ("no_audio", "probe")
-
-
-def test_wait_for_a_canceled_job(server: Server, client: DuettoClient) -> None:
-    server.states = [job_document("canceled")]
-    with pytest.raises(JobNotSucceeded, match="the job is canceled"):
-        client.wait(JOB_ID)
-
-
-def test_wait_gives_up_in_time(server: Server, client: DuettoClient) -> None:
-    server.states = [job_document("running", stage="tag")]
-    with pytest.raises(TimeoutError, match="still running"):
-        client.wait(JOB_ID, timeout_s=0.05)
-
-
-def test_busy_server_is_asked_again(server: Server, client: DuettoClient) -> None:
-    server.refuse = [(503, {"Retry-After": "0"}, "{}"), (502, {}, "<html>bad gateway</html>")]
-    assert client.result(JOB_ID) == RESULT
-    assert len(server.seen) == 3
-
-
-def test_busy_server_is_not_waited_for_too_long(server: Server, client: DuettoClient) -> None:
-    server.refuse = [(503, {"Retry-After": "3600"}, '{"detail": "maintenance"}')]
-    with pytest.raises(ProblemError, match="maintenance"):
-        client.result(JOB_ID)
-    assert len(server.seen) == 1
-
-
-def test_problem_carries_code_title_and_detail(server: Server, client: DuettoClient) -> None:
-    with pytest.raises(ProblemError) as caught:
-        client.job("unknown")
-    problem = caught.value
-    assert (problem.status, problem.code, problem.title) == (404, "job_not_found", "No such job")
-    assert str(problem) == "no job has this id (job_not_found 404)"
-    assert len(server.seen) == 1
-
-
-def test_cancel_and_delete(server: Server, client: DuettoClient) -> None:
-    assert client.cancel(JOB_ID).state == "canceled"
-    client.delete(JOB_ID)
-    assert server.seen == [("POST", f"/v1/jobs/{JOB_ID}/cancel"), ("DELETE", f"/v1/jobs/{JOB_ID}")]
-
-
-def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "FIRST_BACKOFF_S", 0.0)
-    with (
-        DuettoClient("http://127.0.0.1:1") as client,
-        pytest.raises(ServerUnreachable, match=r"no Duetto server answers at http://127\.0\.0\.1:1; start one"),
-    ):
-        client.job(JOB_ID)
-
-
-@pytest.mark.parametrize("address", ["not a url", "localhost:8000", "http://"])
-def test_address_that_is_none(address: str) -> None:
-    with pytest.raises(ServerUnreachable), DuettoClient(address, retries=0) as client:
-        client.job(JOB_ID)
-
-
-@pytest.mark.parametrize("text", ["<html>hello</html>", "[]", "{}", '{"id": "x", "state": "queued", "progress": "?"}'])
-def test_something_else_answers(server: Server, client: DuettoClient, text: str) -> None:
-    server.refuse = [(200, {}, text)]
-    with pytest.raises(InvalidAnswer):
-        client.job(JOB_ID)
-
-
-def test_download_is_whole(server: Server, client: DuettoClient, tmp_path: Path) -> None:
-    dest = tmp_path / "new" / "folder" / "left.wav"
-    assert client.download(JOB_ID, "left.wav", dest) == dest
-    assert dest.read_bytes() == STEM
-    assert [path.name for path in dest.parent.iterdir()] == ["left.wav"]
-
-
-def test_broken_download_goes_on_where_it_stopped(server: Server, client: DuettoClient, tmp_path: Path) -> None:
-    server.cut_after = [100_000, 50_000]
-    client.download(JOB_ID, "left.wav", tmp_path / "left.wav")
-    assert (tmp_path / "left.wav").read_bytes() == STEM
-    assert server.ranges[0] is None
-    starts = [int(str(wanted).removeprefix("bytes=").removesuffix("-")) for wanted in server.ranges[1:]]
-    assert len(starts) == 2
-    assert 0 < starts[0] <= 100_000 < starts[1] <= 150_000
-
-
-def test_next_call_goes_on_where_the_last_one_stopped(server: Server, tmp_path: Path) -> None:
-    dest = tmp_path / "left.wav"
-    server.cut_after = [100_000]
-    with DuettoClient(server.url, retries=0) as client:
-        with pytest.raises(ServerUnreachable, match="goes on where it stopped"):
-            client.download(JOB_ID, "left.wav", dest)
-        assert not dest.exists()
-        client.download(JOB_ID, "left.wav", dest)
-    assert dest.read_bytes() == STEM
-    assert server.ranges[-1] is not None
-    assert [path.name for path in tmp_path.iterdir()] == ["left.wav"]
-
-
-def test_other_content_is_not_glued_to_the_old_start(server: Server, client: DuettoClient, tmp_path: Path) -> None:
-    server.cut_after = [100_000]
-    with DuettoClient(server.url, retries=0) as hasty, pytest.raises(ServerUnreachable):
-        hasty.download(JOB_ID, "left.wav", tmp_path / "left.wav")
-    server.stem = STEM[::-1]
-    client.download(JOB_ID, "left.wav", tmp_path / "left.wav")
-    assert (tmp_path / "left.wav").read_bytes() == STEM[::-1]
-
-
-def test_content_that_changes_between_two_parts_is_fetched_anew(
-    server: Server, client: DuettoClient, tmp_path: Path
+def test_an_upload_that_is_too_large_is_told_so(
+    make_client: Callable[..., Any], meddler: Meddler, url: str, tmp_path: Path
 ) -> None:
-    changed = STEM[::-1]
-
-    class ChangesOnCut(list[int]):
-        def pop(self, index: Any = -1) -> int:
-            server.stem = changed
-            return super().pop(index)
-
-    server.cut_after = ChangesOnCut([100_000])
-    client.download(JOB_ID, "left.wav", tmp_path / "left.wav")
-    assert (tmp_path / "left.wav").read_bytes() == changed
+    meddler.app.state.settings = meddler.app.state.settings.model_copy(update={"max_upload_bytes": 1 << 20})
+    with (tmp_path / "large.mp4").open("wb") as file:
+        file.truncate(16 << 20)
+    with make_client(url) as client:
+        for _ in range(5):
+            with pytest.raises(duetto.BodyTooLarge):
+                client.submit(tmp_path / "large.mp4")
+    assert len(meddler.seen) == 5
 
 
-def test_refused_download_leaves_nothing(server: Server, client: DuettoClient, tmp_path: Path) -> None:
-    server.refuse = [(409, {}, '{"code": "stem_not_ready", "detail": "still running"}')]
-    with pytest.raises(ProblemError, match="still running"):
-        client.download(JOB_ID, "left.wav", tmp_path / "left.wav")
-    assert list(tmp_path.iterdir()) == []
+def test_separate_brings_labels_and_stems(client: Any, video: Path, tmp_path: Path, done: Done) -> None:
+    told: list[duetto.Progress] = []
+
+    def watch(now: duetto.Progress) -> None:
+        told.append(now)
+        if now.stage == "queued":
+            done(now.job.id)
+
+    duet = client.separate(video, right="acoustic_guitar", output=tmp_path / "new" / "stems", on_progress=watch)
+    assert (duet.left.instrument, duet.left.probability, duet.left.source) == ("violin", 0.93, "tagger")
+    assert (duet.right.instrument, duet.right.probability, duet.right.source) == ("acoustic_guitar", None, "request")
+    assert duet.result == RESULT
+    assert duet.warnings == ("the recording is mono",)
+    assert {path.name: path.read_bytes() for path in duet.folder.iterdir()} == FILES
+    samples, rate = duet.right.read()
+    assert rate == RATE
+    assert samples.dtype == np.float32
+    assert np.array_equal(samples, tone("right"))
+    stages = dict.fromkeys(progress.stage for progress in told)
+    stages.pop("probe", None)  # it may run for a moment
+    assert list(stages) == ["upload", "queued", "succeeded", "download"]
+    assert told[-1].fraction == 1.0
+    assert duet.job.state == client.job(duet.job).state == "succeeded"
 
 
-def test_download_into_what_is_no_folder(server: Server, client: DuettoClient, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UnusableFile, match="cannot write"):
-        client.download(JOB_ID, "left.wav", tmp_path / "file" / "left.wav")
+def test_without_an_output_stems_last_as_long_as_they_are_used(client: Any, video: Path, done: Done) -> None:
+    job = client.submit(video)
+    done(job.id)
+    duet = client.fetch(job)
+    folder, stem = duet.folder, duet.left
+    del duet
+    assert np.array_equal(stem.read()[0], tone("left"))
+    del stem
+    assert not folder.exists()
 
 
-def submit_arguments(*given: str) -> Any:
-    parser = argparse.ArgumentParser()
-    submit.add_arguments(parser)
-    return parser.parse_args(given)
+def test_a_listener_that_fails_cancels_the_job(client: Any, video: Path, store: JobStore) -> None:
+    def watch(now: duetto.Progress) -> None:
+        if now.stage == "queued":
+            raise RuntimeError("the user's own")
+
+    with pytest.raises(RuntimeError, match="the user's own"):
+        client.separate(video, on_progress=watch)
+    assert [job.state for job in store.list().jobs] == ["canceled"]
 
 
-def test_submit_command_brings_both_stems_and_says_who_plays_what(
-    server: Server, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_wait_shows_every_step(client: Any, video: Path, store: JobStore, storage: Storage, done: Done) -> None:
+    job = client.submit(video)
+    steps: list[str] = []
+
+    def watch(now: duetto.Progress) -> None:
+        steps.append(str(now))
+        match len(steps):
+            case 1:
+                store.start(job.id)
+            case 2:
+                store.progress(job.id, Stage.SEPARATE, 0.5)
+            case 3:
+                store.succeed(job.id)
+
+    assert client.wait(job, on_progress=watch).state == "succeeded"
+    assert steps[0] == "queued 0 %"
+    assert steps[1] == "probe 0 %"
+    assert steps[2].startswith("separate 50 %, about ")
+    assert steps[3:] == ["succeeded 100 %"]
+
+
+def test_wait_tells_why_a_job_failed(client: Any, video: Path, store: JobStore, tmp_path: Path) -> None:
+    job = client.submit(video)
+    store.start(job.id)
+    store.fail(job.id, JobError(code="no_audio", message="the video has no sound", stage=Stage.PROBE, retryable=False))
+    with pytest.raises(duetto.JobFailed, match=r"^the video has no sound$") as caught:
+        client.wait(job.id)
+    assert caught.value.failure == duetto.Failure("no_audio", "the video has no sound", "probe", retryable=False)
+    assert caught.value.job is not None
+    assert caught.value.job.error == caught.value.failure
+    with pytest.raises(duetto.JobFailed) as refused:
+        client.download(job, "left", tmp_path)
+    assert (refused.value.failure.code, refused.value.failure.message) == ("no_audio", "the video has no sound")
+
+
+def test_jobs_that_have_no_stems(client: Any, video: Path, store: JobStore, tmp_path: Path, done: Done) -> None:
+    waiting, canceled, expired = (client.submit(video) for _ in range(3))
+    with pytest.raises(duetto.StemNotReady):
+        client.fetch(waiting)
+    assert client.cancel(canceled).state == "canceled"
+    done(expired.id)
+    store.expire(expired.id)
+    for job, kind in ((canceled, duetto.JobCanceled), (expired, duetto.JobExpired)):
+        for call in (client.wait, client.result, lambda job: client.download(job, "stems", tmp_path / "x.zip")):
+            with pytest.raises(kind):
+                call(job)
+    with pytest.raises(duetto.IllegalTransition):
+        client.cancel(expired)
+    assert list(tmp_path.glob("x*")) == []
+
+
+def test_wait_gives_up_in_time_and_the_job_goes_on(client: Any, video: Path, done: Done) -> None:
+    with pytest.raises(duetto.NotInTime, match=r"still queued after 0\.05 s") as caught:
+        client.separate(video, timeout_s=0.05)
+    job = caught.value.job
+    assert isinstance(caught.value, TimeoutError)
+    with pytest.raises(duetto.NotInTime):
+        client.wait(job, timeout_s=0.0)
+    done(job.id)
+    assert client.wait(job, timeout_s=30.0).state == "succeeded"
+
+
+def test_jobs_of_several_pages(
+    client: Any, video: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch, meddler: Meddler
 ) -> None:
-    server.states = [
-        job_document("running", stage="tag", progress=0.2),
-        job_document("running", stage="separate", progress=0.6),
-        job_document("succeeded", progress=1.0),
-    ]
-    output = tmp_path / "stems"
-    given = (str(video), "--server", server.url, "-o", str(output), "--right", "acoustic_guitar")
-    assert submit.run(submit_arguments(*given)) == 0
-    assert (output / "left.wav").read_bytes() == (output / "right.wav").read_bytes() == STEM
-    assert json.loads((output / "result.json").read_text()) == RESULT
-    assert server.form["right"] == [(None, b"acoustic_guitar")]
-    captured = capsys.readouterr()
-    words = captured.out.replace("│", " ").split()
-    assert {"left", "violin", "0.93", "right", "acoustic", "guitar"} <= set(words)
-    assert "the recording is mono" in captured.out
-    assert [line.split("  ")[-1] for line in captured.err.splitlines()][:3] == [
-        "uploading",
-        "looking who plays what",
-        "separating the sound",
-    ]
+    monkeypatch.setattr("duetto._session._PAGE", 2)
+    ids = [client.submit(video).id for _ in range(5)]
+    assert [job.id for job in client.jobs()] == ids[::-1]
+    assert len(meddler.calls("GET", "/v1/jobs")) == 3
+    store.start(ids[1])
+    assert [job.id for job in client.jobs(state="running")] == [ids[1]]
+    with pytest.raises(duetto.InvalidRequest):
+        list(client.jobs(state="lost"))
 
 
-def test_submit_command_refuses_an_output_that_is_a_file(server: Server, video: Path) -> None:
-    with pytest.raises(UnusableFile, match="is a file; choose a folder"):
-        submit.run(submit_arguments(str(video), "--server", server.url, "-o", str(video)))
-    assert server.seen == []
+def test_delete_takes_the_job_away(client: Any, video: Path, make_client: Callable[..., Any], url: str) -> None:
+    job = client.submit(video)
+    client.delete(job)
+    with pytest.raises(duetto.JobNotFound, match="job_not_found 404") as caught:
+        client.job(job)
+    assert caught.value.status == 404
+    assert caught.value.request_id
+    with pytest.raises(duetto.JobNotFound):
+        client.delete(job)
+    job = client.submit(video)
+    with BreakingLine(url, cuts=[0]) as line, make_client(line.url) as unlucky:
+        unlucky.delete(job)
 
 
-@pytest.mark.parametrize("interrupted_by", [KeyboardInterrupt])
-def test_interrupted_submit_cancels_the_job(
-    server: Server, video: Path, monkeypatch: pytest.MonkeyPatch, interrupted_by: type[BaseException]
+def test_a_busy_server_is_asked_again(client: Any, meddler: Meddler, video: Path) -> None:
+    job = client.submit(video)
+    meddler.seen.clear()
+    meddler.refuse = [(503, {"Retry-After": "0"}, "{}"), (502, {}, "<html>bad gateway</html>")]
+    assert client.job(job).id == job.id
+    assert len(meddler.seen) == 3
+
+
+def test_a_busy_server_is_not_waited_for_too_long(client: Any, meddler: Meddler) -> None:
+    meddler.refuse = [(503, {"Retry-After": "3600"}, '{"detail": "maintenance"}')]
+    with pytest.raises(duetto.ServerBusy, match="maintenance") as caught:
+        client.job("0" * 32)
+    assert caught.value.retry_after_s == 3600.0
+    assert len(meddler.seen) == 1
+
+
+def test_a_server_that_is_away(
+    make_client: Callable[..., Any], tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise interrupted_by
+    monkeypatch.setattr("duetto._retries.FIRST_PAUSE_S", 0.0)
+    with make_client("http://127.0.0.1:1") as client:
+        for call in (
+            lambda: client.submit(video), lambda: client.job("1"), lambda: client.wait("1"),
+            lambda: client.fetch("1", tmp_path), lambda: list(client.jobs()),
+        ):  # fmt: skip
+            with pytest.raises(duetto.ServerUnreachable, match=r"no Duetto server answers at http://127\.0\.0\.1:1 "):
+                call()
 
-    monkeypatch.setattr(ProgressDisplay, "stage", interrupt)
-    server.states = [job_document("running", stage="separate", progress=0.6)]
-    with pytest.raises(KeyboardInterrupt):
-        submit.run(submit_arguments(str(video), "--server", server.url))
-    assert server.seen[-1] == ("POST", f"/v1/jobs/{JOB_ID}/cancel")
+
+@pytest.mark.parametrize("address", ["not a url", "localhost:8000", "http://", "ftp://host", "http://host:port", ""])
+def test_an_address_that_is_none(make_client: Callable[..., Any], address: str) -> None:
+    with pytest.raises(duetto.ServerUnreachable, match="is no address of a server"):
+        make_client(address)
 
 
 @pytest.mark.parametrize(
-    ("feed", "line"),
+    "text",
     [
-        (lambda display: display.upload(0, 0), "100%  uploading"),
-        (lambda display: display.stage(None, 0.0, queue_position=3), "  0%  waiting in the queue"),
-        (lambda display: display.stage("encode", 1.2, eta_s=9.0), "100%  writing the stems"),
-        (lambda display: display.stage("unheard-of", 0.5), " 50%  unheard-of"),
+        "<html>hello</html>", "[]", "{}", "\xff", '{"id": "x", "state": "queued", "progress": "?"}',
+        '{"id": "x", "state": "queued", "options": {"format": "../../x"}}',
     ],
-)
-def test_progress_without_a_terminal_is_one_line_a_stage(
-    tmp_path: Path, feed: Callable[[ProgressDisplay], None], line: str
-) -> None:
-    with (tmp_path / "log").open("w+") as log:
-        with ProgressDisplay(console(log)) as display:
-            feed(display)
-            feed(display)
-        log.seek(0)
-        assert log.read() == f"{line}\n"
+)  # fmt: skip
+def test_something_else_answers(client: Any, meddler: Meddler, text: str) -> None:
+    meddler.refuse = [(200, {}, text)]
+    with pytest.raises(duetto.InvalidAnswer):
+        client.job("1")
+
+
+def test_a_server_that_has_moved(client: Any, meddler: Meddler, video: Path) -> None:
+    meddler.refuse = [(308, {"Location": "https://music.example/v1/jobs"}, "")]
+    with pytest.raises(duetto.InvalidAnswer, match=r"sends on to https://music\.example/v1/jobs; give the address"):
+        client.submit(video)
+    assert len(meddler.seen) == 1
+
+
+def test_a_server_that_says_nothing(make_client: Callable[..., Any], meddler: Meddler, url: str) -> None:
+    meddler.hold = "/result"
+    with make_client(url, timeout_s=0.5, retries=0) as client, pytest.raises(duetto.ServerSilent):
+        client.result("1")
+
+
+def test_a_file_that_is_none(client: Any, video: Path) -> None:
+    with pytest.raises(ValueError, match="it is one of left, right, stems, result"):
+        client.download(client.submit(video), "middle", video.parent)
+
+
+def test_a_client_serves_several_threads(client: Any, video: Path, done: Done, tmp_path: Path) -> None:
+    duets: dict[int, Any] = {}
+    begun: set[str] = set()
+
+    def separate(number: int) -> None:
+        duets[number] = client.separate(video, output=tmp_path / str(number), on_progress=watch)
+
+    def watch(now: duetto.Progress) -> None:
+        if now.stage == "queued" and now.job.id not in begun:  # a place in the queue may change
+            begun.add(now.job.id)
+            done(now.job.id)
+
+    threads = [threading.Thread(target=separate, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({duet.job.id for duet in duets.values()}) == 4
+    assert all(duets[number].left.path.read_bytes() == STEMS["left.wav"] for number in range(4))

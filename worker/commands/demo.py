@@ -7,17 +7,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.client import DuettoClient
-from app.commands.submit import fetch, follow
+import duetto
+from app.commands.submit import shown_on
 from app.console import ProgressDisplay, console, print_summary
-from app.remote import ClientError
 from app.settings import get_settings
 from app.stack import running_stack
 from app.stem_names import artifact_names
 from worker.example_duet import Example, example_duet
 
 HELP = "Start everything, separate the example duet, print labels and quality, say where the stems are."
-ERRORS = (ClientError,)
+ERRORS = (duetto.Error,)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +39,12 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="duetto-demo-") as data:
         # A folder and a port of its own: the demonstration meddles with no service that runs here already.
         settings = get_settings().model_copy(update={"data_dir": Path(data), "redis_url": None, "port": 0})
-        with running_stack(settings) as stack, DuettoClient(stack.url) as client:
+        with running_stack(settings) as stack, duetto.Client(stack.url) as client:
             out.print(f"The service is up at {stack.url}/ - posting {example.video.name} ...")
             with ProgressDisplay() as display:
-                job = follow(client, client.submit(example.video, on_upload=display.upload), display)
-            files = fetch(client, job, output)
-            print_summary(client.result(job.id), files)
-            _print_quality(example, files)
+                duet = client.separate(example.video, output=output, on_progress=shown_on(display))
+            print_summary(duet.result, duet.files)
+            _print_quality(example, duet)
             print(f"\nStems and result:  {output.resolve()}/{{{','.join(artifact_names('wav'))}}}")
             if args.keep:
                 print(f"The page:          {stack.url}/   (Ctrl-C stops it)", flush=True)
@@ -56,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_quality(example: Example, files: dict[str, Path]) -> None:
+def _print_quality(example: Example, duet: duetto.Separation) -> None:
     """Print SDR against the true stems, and what the mix itself would score: the gain is what was done."""
     import numpy as np  # noqa: PLC0415 - these two cost a second; the service starts meanwhile
     import soundfile  # noqa: PLC0415
@@ -68,7 +66,7 @@ def _print_quality(example: Example, files: dict[str, Path]) -> None:
         samples: NDArray[np.float32] = soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1)
         return samples
 
-    stems = np.stack([mono(files[side]) for side in ("left", "right")])
+    stems = np.stack([stem.read()[0].mean(axis=0) for stem in (duet.left, duet.right)])
     true = np.stack([mono(path) for path in (example.left, example.right)])
     # AAC pads the end of a recording to whole packets.
     length = min(stems.shape[1], true.shape[1])

@@ -1,0 +1,169 @@
+"""What comes of a duet: who plays where, and a stem for each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from duetto._errors import InvalidAnswer, PackageMissing, UnusableFile
+from duetto._job import Job
+from duetto._options import PathLike
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Side = Literal["left", "right"]
+SIDES: Final[tuple[Side, ...]] = ("left", "right")
+RESULT: Final = "result.json"
+
+
+def check_output(output: PathLike | None) -> None:
+    """Raise `UnusableFile` if `output` is there and no folder."""
+    if output is not None and Path(output).exists() and not Path(output).is_dir():
+        raise UnusableFile(f"{output} is a file; choose a folder for the stems")
+
+
+class Folder:
+    """Where stems lie. Without `output` a temporary one, which goes with the last object that needs it."""
+
+    def __init__(self, output: PathLike | None) -> None:
+        check_output(output)
+        try:
+            if output is None:
+                self.path = Path(tempfile.mkdtemp(prefix="duetto-"))
+                weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+            else:
+                self.path = Path(output)
+                self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnusableFile(f"cannot write {output or tempfile.gettempdir()}: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """One player: what they play, and their sound.
+
+    Attributes
+    ----------
+    side : str
+        ``left`` or ``right``, as seen.
+    instrument : str
+        For instance ``acoustic_guitar``.
+    probability : float or None
+        How sure that is, 0 to 1; None where it was named.
+    source : str
+        Where the name is from: ``tagger`` or ``request``.
+    path : Path
+        The sound's file.
+    """
+
+    side: Side
+    instrument: str
+    probability: float | None
+    source: str
+    path: Path
+    _folder: Folder = field(repr=False, compare=False)
+
+    def read(self) -> tuple[NDArray[np.float32], int]:
+        """Return the sound, and its sample rate in Hz. Needs NumPy and soundfile.
+
+        Returns
+        -------
+        samples : np.ndarray [shape=(channels, samples), float32]
+            Full scale is 1.
+        sample_rate : int
+
+        Raises
+        ------
+        PackageMissing
+            If one of the two is not installed.
+        UnusableFile
+            If the file is not there any more, or no sound.
+        """
+        try:
+            import soundfile  # noqa: PLC0415 - needed here alone
+        except ImportError as error:
+            raise PackageMissing(
+                "arrays need NumPy and soundfile: `pip install numpy soundfile`; or use the file, `path`"
+            ) from error
+        try:
+            samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
+        except (OSError, soundfile.SoundFileError) as error:
+            raise UnusableFile(f"cannot read {self.path}: {error}") from error
+        return samples.T, int(rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """A duet that has been separated.
+
+    Attributes
+    ----------
+    left, right : Stem
+        The two players.
+    warnings : tuple of str
+        What the server thinks should be known, for people.
+    result : mapping
+        The whole result document (docs/api.md): probabilities, levels, what was used.
+    job : Job
+        The job that did it; it stays at the server until it is deleted or expires.
+    folder : Path
+        Where both stems and ``result.json`` lie. A temporary folder is removed with the last object that uses it.
+    """
+
+    left: Stem
+    right: Stem
+    warnings: tuple[str, ...]
+    result: Mapping[str, Any] = field(repr=False, compare=False)
+    job: Job = field(repr=False, compare=False)
+    folder: Path
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Both stems' files, by side."""
+        return {"left": self.left.path, "right": self.right.path}
+
+    @classmethod
+    def of(cls, job: Job, folder: Folder) -> Separation:
+        """Return what lies in `folder`: both stems of `job`, and its result.
+
+        Raises
+        ------
+        InvalidAnswer
+            If the result is none.
+        UnusableFile
+            If it cannot be read.
+        """
+        try:
+            result = json.loads((folder.path / RESULT).read_bytes())
+            left, right = (_stem(result["labels"][side], side, job, folder) for side in SIDES)
+            warnings = tuple(str(warning) for warning in result.get("warnings") or ())
+        except OSError as error:
+            raise UnusableFile(f"cannot read {folder.path / RESULT}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidAnswer("the server's result names no players; is this address a Duetto server?") from error
+        return cls(left, right, warnings, result, job, folder.path)
+
+
+def stem_name(side: Side, job: Job) -> str:
+    """Return what the stem of that side is called: ``left.wav``."""
+    return f"{side}.{job.format}"
+
+
+def _stem(label: Mapping[str, Any], side: Side, job: Job, folder: Folder) -> Stem:
+    probability = label.get("probability")
+    return Stem(
+        side,
+        str(label["instrument"]),
+        None if probability is None else float(probability),
+        str(label.get("source", "")),
+        folder.path / stem_name(side, job),
+        folder,
+    )
