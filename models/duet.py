@@ -32,12 +32,15 @@ _BATCH_FRAMES = 8  # two crops each: 16 pictures a batch
 
 
 class Step(StrEnum):
-    """Which step of the rule gave the labels."""
+    """What gave the labels: a step of the rule, or evidence that another rule rests on."""
 
     HALVES = "halves"
     OUTER_QUARTER = "outer_quarter"
     SECOND_BEST = "second_best"
     REQUEST = "request"
+    # Of the other rule, models/players/:
+    PICTURE = "picture"
+    PICTURE_AND_SOUND = "picture_and_sound"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,23 @@ def build() -> nn.Module:
     return network
 
 
+def class_maps(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """Scores of every class at every place: what the network's pooling takes the mean of.
+
+    Parameters
+    ----------
+    pixels : torch.Tensor [shape=(n, 3, height, width), float32]
+
+    Returns
+    -------
+    torch.Tensor [shape=(n, rows, columns, 1000), float32]
+    """
+    features = torch.relu(network.features(pixels))  # type: ignore[operator]  # a module of torchvision's
+    # (n, channels, rows, columns) -> (n, rows, columns, channels)
+    scores: torch.Tensor = network.classifier(features.permute(0, 2, 3, 1))  # type: ignore[operator]  # as above
+    return scores
+
+
 def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename the published file's tensors to the network's names."""
     return {_OLD_NAME.sub(r"\1\2", name): tensor for name, tensor in state.items()}

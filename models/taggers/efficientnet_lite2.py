@@ -18,6 +18,14 @@ def build() -> nn.Module:
     return cast(nn.Module, EfficientNet.from_name("efficientnet-lite2"))
 
 
+def class_maps(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """Scores of every class at every place; see :func:`models.taggers.densenet161.class_maps`."""
+    features = network.extract_features(pixels)  # type: ignore[operator]  # the package has no types
+    # (n, channels, rows, columns) -> (n, rows, columns, channels)
+    scores: torch.Tensor = network._fc(features.permute(0, 2, 3, 1))  # type: ignore[operator]  # as above
+    return scores
+
+
 def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The file's names are the network's."""
     return state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ from torch import nn
 from models.device import about_device, exact_arithmetic
 from models.errors import InvalidPicture
 from models.taggers.registry import TaggerEntry
+
+_STRIDE = 32  # pixels of the input to a column of the last maps
+_SHORTEST, _LONGEST = 132, 800  # pixels
 
 
 class NetworkTagger:
@@ -42,13 +47,43 @@ class NetworkTagger:
 
     def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """See :meth:`models.taggers.protocol.Tagger.prepare`."""
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
-            raise InvalidPicture(
-                f"a picture must be uint8 (height, width, 3), got {picture.dtype} {picture.shape}; convert it to RGB"
-            )
+        _check(picture)
         size = (self._entry.input_size, self._entry.input_size)
         resized = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
         return np.asarray(resized, dtype=np.uint8)
+
+    def scene(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """See :meth:`models.taggers.protocol.SceneTagger.scene`."""
+        _check(picture)
+        height, width = picture.shape[:2]
+        return self._at_scale(picture, self._entry.input_size / min(height, width))
+
+    def part(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """See :meth:`models.taggers.protocol.SceneTagger.part`."""
+        _check(picture)
+        return self._at_scale(picture, 1.0)
+
+    def _at_scale(self, picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+        height, width = (self._length(scale * side) for side in picture.shape[:2])
+        return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+    def _length(self, wanted: float) -> int:
+        """The next length in pixels that keeps the network's padding as it was trained with."""
+        size = self._entry.input_size
+        steps = round((wanted - size) / _STRIDE)
+        return size + _STRIDE * min(max(steps, (_SHORTEST - size) // _STRIDE), (_LONGEST - size) // _STRIDE)
+
+    def class_maps(self, scenes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See :meth:`models.taggers.protocol.SceneTagger.class_maps`.
+
+        Raises
+        ------
+        MemoryError
+            If the GPU has not enough memory for the batch.
+        """
+        with self._inference():
+            maps = self._entry.class_maps(self._network, self._pixels(scenes))
+            return maps.cpu().numpy().astype(np.float32)
 
     def probabilities(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :meth:`models.taggers.protocol.Tagger.probabilities`.
@@ -60,15 +95,29 @@ class NetworkTagger:
         """
         if len(prepared) == 0:
             return np.zeros((0, len(self._ids)), np.float32)
-        # (n, height, width, 3) -> (n, 3, height, width)
-        raw = torch.from_numpy(np.ascontiguousarray(prepared)).permute(0, 3, 1, 2)
+        with self._inference():
+            scores: torch.Tensor = self._network(self._pixels(prepared))
+            chosen = scores.softmax(dim=1)[:, self._ids]
+            return chosen.cpu().numpy().astype(np.float32)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
         try:
             with torch.inference_mode(), exact_arithmetic(self._device):
-                # Moved as bytes, a quarter of what floats are.
-                pixels = raw.to(self._device).float()
-                batch = ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-                scores: torch.Tensor = self._network(batch)
-                chosen = scores.softmax(dim=1)[:, self._ids]
-                return chosen.cpu().numpy().astype(np.float32)
+                yield
         except torch.OutOfMemoryError as error:
             raise MemoryError(f"{self.name} needs more memory than the GPU has left") from error
+
+    def _pixels(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        """Pictures (n, height, width, 3) as the network's input (n, 3, height, width)."""
+        raw = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+        # Moved as bytes, a quarter of what floats are.
+        pixels = raw.to(self._device).float()
+        return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+
+def _check(picture: NDArray[np.uint8]) -> None:
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+        raise InvalidPicture(
+            f"a picture must be uint8 (height, width, 3), got {picture.dtype} {picture.shape}; convert it to RGB"
+        )

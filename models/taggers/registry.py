@@ -26,6 +26,8 @@ class TaggerEntry:
         Makes the network without weights, 1,000 ImageNet-1k outputs.
     convert : callable
         Brings the names in a weights file to those of the network.
+    class_maps : callable
+        Scores of every class at every place of a picture, from the network and its input.
     input_size : int [pixels]
     mean, std : tuple of float [per channel, on the scale 0..1]
         The input is (picture / 255 - mean) / std.
@@ -46,6 +48,7 @@ class TaggerEntry:
     name: str
     build: Callable[[], nn.Module]
     convert: Callable[[State], State]
+    class_maps: Callable[[nn.Module, torch.Tensor], torch.Tensor]
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -63,6 +66,7 @@ REGISTRY: dict[str, TaggerEntry] = {
         name="densenet161",
         build=densenet161.build,
         convert=densenet161.convert,
+        class_maps=densenet161.class_maps,
         input_size=224,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
@@ -76,6 +80,7 @@ REGISTRY: dict[str, TaggerEntry] = {
         name="efficientnet-lite2",
         build=efficientnet_lite2.build,
         convert=efficientnet_lite2.convert,
+        class_maps=efficientnet_lite2.class_maps,
         input_size=260,
         mean=(127 / 255, 127 / 255, 127 / 255),
         std=(128 / 255, 128 / 255, 128 / 255),
