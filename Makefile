@@ -28,8 +28,11 @@ demo: $(BIN)/.installed ## Start everything, separate the example duet, say wher
 serve: $(BIN)/.installed ## Serve the page and the API on http://127.0.0.1:8000 until Ctrl-C
 	$(BIN)/duetto serve
 
-test: $(BIN)/.installed-dev ## Run every test, with a real worker and a real broker
-	$(BIN)/python -m pytest
+# A file's tests stay in one process, so its servers start once. Files go out in the order in which they are found: those
+# that wait longest, for restarts, come first. `make test TEST_PROCESSES=0` is one process, without pytest-xdist.
+TEST_PROCESSES ?= 2
+test: $(BIN)/.installed-dev ## Run every test, with a real worker and a real broker, two at a time
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/.installed-dev ## Check style, formatting and types
 	$(BIN)/ruff check .

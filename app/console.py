@@ -16,12 +16,18 @@ from rich.table import Table
 from app.stem_names import SIDES
 
 STAGE_TEXT = {
+    "upload": "uploading",
+    "paused": "waiting for the server",
+    "queued": "waiting in the queue",
     "probe": "reading the file",
     "tag": "looking who plays what",
     "separate": "separating the sound",
     "encode": "writing the stems",
+    "succeeded": "separated",
+    "download": "fetching the stems",
 }
 SOURCE_TEXT = {"tagger": "seen", "request": "named by you"}
+NUMBERS = frozenset({"Probability", "Likely SDR"})
 
 
 def console(file: TextIO | None = None) -> Console:
@@ -70,30 +76,35 @@ class ProgressDisplay:
         if self._live:
             self._progress.stop()
 
-    def upload(self, sent_bytes: int, total_bytes: int) -> None:
-        """Show how much of the upload has been sent."""
-        self._show("uploading", sent_bytes / total_bytes if total_bytes else 1.0, "")
-
     def stage(
         self,
-        stage: str | None,
+        stage: str,
         fraction: float,
         *,
         eta_s: float | None = None,
         queue_position: int | None = None,
+        note: str = "",
     ) -> None:
-        """Show the stage of a job and how far the whole job is (0 to 1); stage None: it waits its turn."""
-        if stage is None:
-            ahead = "" if not queue_position else f"{queue_position} ahead"
-            self._show("waiting in the queue", fraction, ahead)
-            return
-        self._show(STAGE_TEXT.get(stage, stage), fraction, "" if eta_s is None else f"about {seconds_text(eta_s)} left")
+        """Show a stage and how far it or the whole job is (0 to 1), with what else is known."""
+        if eta_s is not None:
+            note = f"about {seconds_text(eta_s)} left"
+        elif queue_position:
+            note = f"{queue_position} ahead"
+        text = STAGE_TEXT.get(stage, stage)
+        if note and stage == "paused":  # a sentence, for which a bar has no room
+            if not self._live:
+                text += f": {note}"
+            elif note != self._last:
+                self._console.print(note, markup=False, soft_wrap=True)
+                self._last = note
+            note = ""
+        self._show(text, fraction, note)
 
     def _show(self, text: str, fraction: float, note: str) -> None:
         fraction = min(1.0, max(0.0, fraction))
         if not self._live:
             if text != self._last:
-                self._console.print(f"{fraction:4.0%}  {text}")
+                self._console.print(f"{fraction:4.0%}  {text}", markup=False, soft_wrap=True)
             self._last = text
             return
         if self._task is None:
@@ -102,19 +113,21 @@ class ProgressDisplay:
 
 
 def summary_table(result: Mapping[str, Any], files: Mapping[str, Path] | None = None) -> Table:
-    """Return a table of the result document: side, instrument, probability, where the name is from, file.
+    """Return a table of the result document: side, instrument, probability, where the name is from, likely SDR (where
+    the separator tells), file.
 
     Parameters
     ----------
     result : mapping
-        The result document; its ``labels`` are shown.
+        The result document; its ``labels`` and ``quality`` are shown.
     files : mapping or None
         The stem's file by side (``left``, ``right``).
     """
     table = Table()
-    for heading in ("Side", "Instrument", "Probability", "Source", *(("File",) if files else ())):
-        table.add_column(heading, justify="right" if heading == "Probability" else "left", overflow="fold")
-    labels = result.get("labels", {})
+    labels, quality = result.get("labels", {}), result.get("quality")
+    shown = (*(("Likely SDR",) if quality else ()), *(("File",) if files else ()))
+    for heading in ("Side", "Instrument", "Probability", "Source", *shown):
+        table.add_column(heading, justify="right" if heading in NUMBERS else "left", overflow="fold")
     for side in SIDES:
         label = labels.get(side, {})
         probability = label.get("probability")
@@ -124,6 +137,7 @@ def summary_table(result: Mapping[str, Any], files: Mapping[str, Path] | None = 
             escape(str(label.get("instrument", "?")).replace("_", " ")),
             "" if probability is None else f"{probability:.2f}",
             escape(SOURCE_TEXT.get(source, source)),
+            *((f"{quality[side]['likely_sdr_db']:.1f} dB",) if quality else ()),
         ]
         table.add_row(*row, *((escape(str(files.get(side, ""))),) if files else ()))
     return table

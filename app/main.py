@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.middleware.cors import CORSMiddleware
 
 from app import openapi, problems
-from app.api import events, jobs, metrics, page, stems, submission, system, webhooks
+from app.api import events, jobs, methods, metrics, page, stems, submission, system, webhooks
 from app.api.watch import JobWatch
 from app.broker import connect
 from app.broker_health import warn_of_broker
@@ -29,6 +29,7 @@ from app.metrics.collector import ServiceCollector
 from app.metrics.flusher import Flusher
 from app.metrics.requests import MeasureRequests
 from app.metrics.tally import Tally
+from app.presence import Presence
 from app.queue import JobQueue
 from app.quota import ClientQuota
 from app.request_id import HEADER as REQUEST_ID_HEADER
@@ -90,13 +91,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.quota = ClientQuota(app.state.redis, settings.max_queued_per_client)
     app.state.watch = JobWatch(app.state.store)
     app.state.tally = Tally()
+    app.state.presence = Presence(app.state.redis)
     app.state.registry = CollectorRegistry(auto_describe=False)
     app.state.registry.register(ServiceCollector(app.state.redis, settings.data_dir, duetto_version()))
     ProcessCollector(registry=app.state.registry)
     app.state.keyring = parse_keyring(settings.api_keys)
     check_webhooks(settings)
     parse_gpu_jobs(settings.gpu_jobs)  # now, not with the first job
-    for part in (submission, jobs, events, stems, system, metrics, page):
+    for part in (submission, jobs, events, stems, methods, system, metrics, page):
         app.include_router(part.router)
     app.webhooks.include_router(webhooks.router)
     problems.install(app)

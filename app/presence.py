@@ -19,6 +19,8 @@ import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.jobs.scripts import ALLOW_OOM
+from app.methods import Kind
+from app.plugins import installed
 
 WORD_EVERY_S: Final = 5.0
 GONE_AFTER_S: Final = 20.0  # three words missed and a little
@@ -44,6 +46,17 @@ end
 )
 
 
+class Added(BaseModel):
+    """A separator or tagger that a worker has from another package."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Kind
+    name: str
+    package: str
+    version: str
+
+
 class About(BaseModel):
     """What a worker says of itself. `slots`: jobs that it handles at a time; `queues`: where it takes them from."""
 
@@ -53,6 +66,7 @@ class About(BaseModel):
     version: str
     slots: int
     queues: tuple[str, ...] = ()  # none: one of a version that did not say
+    added: tuple[Added, ...] = ()
 
 
 class Worker(About):
@@ -111,3 +125,19 @@ class Presence:
                 said = About(host="?", version="?", slots=0)
             found.append(Worker(name=name, silent_s=max(0.0, now - at), **said.model_dump()))
         return sorted(found, key=lambda worker: worker.name)
+
+    def added(self) -> frozenset[Added]:
+        """Return the separators and taggers that workers have from other packages.
+
+        Those of all that have been heard of lately: what is posted while a worker starts anew is done by its successor.
+        """
+        return frozenset(added for worker in self.workers() for added in worker.added)
+
+
+def added_here() -> tuple[Added, ...]:
+    """Return what other packages add to this process."""
+    return tuple(
+        Added(kind=kind, name=plugin.name, package=plugin.package, version=plugin.version)
+        for kind in Kind
+        for plugin in installed(kind).plugins.values()
+    )

@@ -156,19 +156,13 @@ class JobQueue:
             ) from error
 
 
-def next_job_id(client: redis.Redis, queue: QueueName = QUEUE_NAME) -> str | None:
-    """Return the id of the job whose message that queue delivers next; None if no message waits in it.
+def next_job_ids(client: redis.Redis, queue: QueueName = QUEUE_NAME, most: int = 1) -> list[str]:
+    """Return the ids of the jobs whose messages that queue delivers next, in that order, up to `most`.
 
-    "" if that message is none of ours. Raises `redis.exceptions.RedisError` if Redis cannot be reached.
+    "" for a message that is none of ours. Raises `redis.exceptions.RedisError` if Redis cannot be reached.
     """
     # Kombu puts messages in on the left and takes them out on the right.
-    raw = client.lindex(queue, -1)
-    if raw is None:
-        return None
-    try:
-        return _job_of(json.loads(str(raw)))
-    except ValueError:
-        return ""
+    return [_job_in(raw) for raw in reversed(cast("list[str]", client.lrange(queue, -most, -1)))]
 
 
 def delivered_messages(client: redis.Redis) -> dict[str, str]:
@@ -192,6 +186,13 @@ def drop_delivered(client: redis.Redis, tags: Sequence[str]) -> None:
             pipeline.zrem(_DELIVERED_SINCE, *tags)
             pipeline.hdel(_DELIVERED, *tags)
             pipeline.execute()
+
+
+def _job_in(raw: str) -> str:
+    try:
+        return _job_of(json.loads(raw))
+    except ValueError:
+        return ""
 
 
 def _job_of(message: Any) -> str:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from app.errors import ConfigurationError
 from app.jobs.record import JobOptions
-from app.methods import AUTO, BEST_SEPARATOR, SEPARATORS, TAGGERS
+from app.methods import AUTO, BEST_SEPARATOR, Kind
+from app.plugins import names as names_of
 from app.queue import GPU_QUEUE_NAME, QUEUE_NAME, QueueName
 from app.settings import Settings
-
-# Not "auto": which tagger that is, only the worker knows that takes the job.
-_NAMES: Final = tuple(dict.fromkeys(name for name in (*TAGGERS, *SEPARATORS) if name != AUTO))
 
 
 def parse_gpu_jobs(setting: str | None) -> frozenset[str]:
@@ -22,11 +18,13 @@ def parse_gpu_jobs(setting: str | None) -> frozenset[str]:
     ConfigurationError
         If there is none of a name.
     """
+    # Not "auto": which tagger that is, only the worker knows that takes the job.
+    known = [name for kind in Kind for name in names_of(kind) if name != AUTO]
     names = frozenset(name.strip() for name in (setting or "").split(",") if name.strip())
-    unknown = sorted(names - set(_NAMES))
+    unknown = sorted(names.difference(known))
     if unknown:
         raise ConfigurationError(
-            f"DUETTO_GPU_JOBS: no tagger or separator is called {unknown[0]!r}; name some of {', '.join(_NAMES)}, "
+            f"DUETTO_GPU_JOBS: no tagger or separator is called {unknown[0]!r}; name some of {', '.join(known)}, "
             "with commas between"
         )
     return names

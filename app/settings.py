@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.methods import DeviceName, SeparatorName, TaggerName
+from app.methods import DeviceName, Kind
+from app.plugins import check_name
 
 MIB = 1 << 20
+SeparatorSetting = Annotated[str, AfterValidator(partial(check_name, Kind.SEPARATOR))]
+TaggerSetting = Annotated[str, AfterValidator(partial(check_name, Kind.TAGGER))]
 # Plain text for the sake of who builds on them, and never shown; every setting of type SecretStr hides itself.
 SECRETS = frozenset({"redis_url", "api_keys"})
 MASK = "**********"
@@ -137,8 +140,8 @@ class Settings(BaseSettings):
         description="Comma-separated networks that webhooks may go to although they are not public, e.g. 10.1.0.0/16.",
     )
 
-    tagger: TaggerName = Field(default="auto", description="Picture network for jobs that name none.")
-    separator: SeparatorName = Field(default="auto", description="Separator for jobs that name none.")
+    tagger: TaggerSetting = Field(default="auto", description="Picture network for jobs that name none.")
+    separator: SeparatorSetting = Field(default="auto", description="Separator for jobs that name none.")
     device: DeviceName = Field(
         default="cpu",
         description="Where a worker's picture networks run: `cpu`, `cuda` (an NVIDIA GPU; without one the worker does "

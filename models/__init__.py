@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.bases import BasesBank, load_bases, load_default_bases
     from models.duet import DuetLabels, label_duet
+    from models.hearing import load_listener
     from models.instruments import INSTRUMENTS
     from models.metrics import bss_eval
+    from models.players import label_players
     from models.separation import separate, separate_blocks
     from models.separators import get_separator
     from models.taggers import load_tagger
@@ -30,6 +32,8 @@ _HOMES = {
     "load_default_bases": "models.bases",
     "DuetLabels": "models.duet",
     "label_duet": "models.duet",
+    "label_players": "models.players",
+    "load_listener": "models.hearing",
     "INSTRUMENTS": "models.instruments",
     "bss_eval": "models.metrics",
     "separate": "models.separation",
@@ -45,8 +49,10 @@ __all__ = [
     "bss_eval",
     "get_separator",
     "label_duet",
+    "label_players",
     "load_bases",
     "load_default_bases",
+    "load_listener",
     "load_tagger",
     "separate",
     "separate_blocks",

@@ -7,6 +7,7 @@
     ├── InvalidAudio          not finite, wrong shape, wrong rate
     ├── InvalidBases          a bases or weights file that is damaged or of another geometry
     ├── InvalidPicture        a frame that is no picture
+    ├── PlayersUnclear        no two different instruments that could be told apart
     ├── WeightsUnavailable    a network's weights are neither here nor to be had
     ├── DeviceUnavailable     a GPU that is not there, or that PyTorch cannot use
     ├── TrainingDataError     solos that nothing can be learnt from
@@ -35,6 +36,10 @@ class InvalidBases(ModelsError, ValueError):  # noqa: N818
 
 class InvalidPicture(ModelsError, ValueError):  # noqa: N818
     """A frame that is not an 8-bit RGB picture of a usable size."""
+
+
+class PlayersUnclear(ModelsError):  # noqa: N818
+    """Picture and sound do not show two different instruments; the message says what they show, and what to do."""
 
 
 class WeightsUnavailable(ModelsError):  # noqa: N818

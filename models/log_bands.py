@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import scipy.sparse
 import torch
 
 from models.stft import N_FFT, N_FREQ, SAMPLE_RATE
@@ -24,7 +25,9 @@ def to_bands(S: torch.Tensor) -> torch.Tensor:
 
     Below 490 Hz bands lie closer than rows, and rows are interpolated. Bands above the last row are 0.
     """
-    return torch.from_numpy(_average())[:, : S.shape[0]] @ S
+    # Sparse, so one thread adds up each band, in one order: the same bits with any number of threads.
+    bands: torch.Tensor = torch.from_numpy(_average()[:, : S.shape[0]] @ S.numpy())
+    return bands
 
 
 def to_rows(B: torch.Tensor, n_freq: int) -> torch.Tensor:
@@ -38,12 +41,12 @@ def _centres() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _average() -> np.ndarray:
+def _average() -> scipy.sparse.csr_array:
     """Triangles as wide as the distance to the next band, but no narrower than a row: (bands, freq), rows sum to 1."""
     rows = np.arange(N_FREQ) * _ROW_HZ
     half_width = np.maximum(_centres() * (2.0 ** (1.0 / BANDS_PER_OCTAVE) - 1.0), _ROW_HZ)
     weights = np.maximum(0.0, 1.0 - np.abs(rows[None, :] - _centres()[:, None]) / half_width[:, None])
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+    return scipy.sparse.csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -54,9 +55,13 @@ def features(V: torch.Tensor, share: torch.Tensor, V_left: torch.Tensor, V_right
     torch.Tensor [shape=(N_FEATURES, N_BANDS, frames), float32]
         Mix, left stem, right stem, left model, right model: -1 is 80 dB below the mix's loudest band, 1 as loud.
     """
-    scale = V.sum() / (V_left.sum() + V_right.sum()).clamp_min(1e-20)
+    # By NumPy, whose sums do not depend on how many threads there are.
+    total, left, right = (float(S.numpy().sum(dtype=np.float64)) for S in (V, V_left, V_right))
+    scale = total / max(left + right, 1e-20)
     bands = torch.stack([to_bands(S) for S in (V, V * share, V * (1.0 - share), V_left * scale, V_right * scale)])
-    level_db = 20.0 * torch.log10(bands / bands[0].max() + 10.0 ** (_FLOOR_DB / 20.0))
+    # Sound may lie beyond all bands.
+    loudest = bands[0].max().clamp_min(torch.finfo(bands.dtype).tiny)
+    level_db = 20.0 * torch.log10(bands / loudest + 10.0 ** (_FLOOR_DB / 20.0))
     return (1.0 - level_db / (_FLOOR_DB / 2.0)).clamp_min(_SILENCE)
 
 
@@ -93,8 +98,9 @@ class Refiner(nn.Module):
         x3 = self.up3(torch.cat([_grown(x4, 2), x3], dim=1), who)
         x2 = self.up2(torch.cat([_grown(x3, 2), x2], dim=1), who)
         x1 = self.up1(torch.cat([_grown(x2, 1), x1], dim=1), who)
-        out: torch.Tensor = self.out(x1)
-        return out
+        # A product, and no convolution, whose last bits depend on how many threads there are.
+        out = nn.functional.linear(x1.permute(0, 2, 3, 1), self.out.weight[:, :, 0, 0], self.out.bias)
+        return out.permute(0, 3, 1, 2)
 
     def _remember(self, x: torch.Tensor) -> torch.Tensor:
         """What was heard long before and will be long after, from a recurrent layer over coarse bands."""

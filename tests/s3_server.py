@@ -22,10 +22,14 @@ from app.settings import Settings
 # One request at a time: of two conditional writes S3 takes one, while moto looks first and writes then.
 _PROGRAM = """
 import sys, threading
+import moto.backends
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+# It lists its own folder at each request.
+modules = tuple(moto.backends.list_of_moto_modules())
+moto.backends.list_of_moto_modules = lambda: modules
 app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
 def one_at_a_time(environ, start_response):
     with lock:

@@ -5,6 +5,7 @@ Its settings are `app.queue.celery_options`, which the web process sends by.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -21,6 +22,8 @@ from app.broker import connect
 from app.broker_health import warn_of_broker
 from app.errors import ConfigurationError
 from app.logs.setup import configure_logging
+from app.methods import Kind
+from app.plugins import installed
 from app.queue import celery_options
 from app.settings import get_settings
 from app.webhooks.acceptance import check_webhooks
@@ -31,8 +34,7 @@ from worker.webhooks.deliverer import Deliverer
 
 logger = logging.getLogger(__name__)
 _settings = get_settings()
-# Read by OpenMP and MKL when torch is imported, which the children do. Two jobs whose threads spin for
-# the same cores slow each other tenfold.
+# Read by OpenMP and MKL when torch is imported. Two jobs whose threads spin for the same cores slow each other tenfold.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, str(_settings.threads_per_job))
 
@@ -66,10 +68,24 @@ def _check_device(**_: Any) -> None:
         raise SystemExit(1) from error
 
 
+@worker_init.connect  # type: ignore[untyped-decorator]  # as above
+def _import_libraries(**_: Any) -> None:
+    """Import what jobs need before the children are forked: a child that replaces one that died can begin at once.
+
+    Importing torch starts no thread of it; using it would, and those do not survive a fork. It takes 2 s of work, which
+    each child would have to do itself, with its first job in hand; and on a busy machine that is the longest wait of a
+    job that is taken from a dead worker. Elsewhere than on Linux, system libraries may not be used after a fork.
+    """
+    if sys.platform == "linux":
+        importlib.import_module("worker.jobs")
+
+
 @worker_ready.connect  # type: ignore[untyped-decorator]  # as above
 def _start_upkeep(sender: Any, **_: Any) -> None:
     with closing(connect(_settings)) as client:
         warn_of_broker(client)
+    for reason in (reason for kind in Kind for reason in installed(kind).rejected.values()):
+        logger.warning(reason)
     announcer = Announcer(str(sender.hostname), _settings, tuple(sender.app.amqp.queues.consume_from))
     announcer.start()
     upkeep = Upkeep(_settings)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 import torch
 
+from app.methods import BUILT_IN, Kind
 from app.settings import Settings
-from models.separators import Separator, get_separator
-from models.taggers import load_tagger
+from models import separators, taggers
+from models.hearing import Listener, load_listener
+from models.separators import AnySeparator
+from models.surroundings import Surroundings
+from models.taggers import Tagger
+from worker import plugins
 from worker.device import device_of
-
-if TYPE_CHECKING:
-    from models.taggers.network import NetworkTagger
 
 
 class Engines:
@@ -26,44 +27,67 @@ class Engines:
     def __init__(self, settings: Settings) -> None:
         """Raises `ConfigurationError` if the device of the settings is not there."""
         self._settings = settings
-        self._separators: dict[str, Separator] = {}
-        self._taggers: dict[str, NetworkTagger] = {}
+        self._separators: dict[str, AnySeparator] = {}
+        self._taggers: dict[str, Tagger] = {}
         # The environment variables of OpenMP are read at its import; this is for those it came too late for.
         torch.set_num_threads(settings.threads_per_job)
-        self._device = device_of(settings).type
+        self.surroundings = Surroundings(device_of(settings).type, settings.cache_dir, settings.offline)
 
-    def separator(self, name: str) -> Separator:
+    def separator(self, name: str) -> AnySeparator:
         """Return the separator of that name; "auto" is the operator's default, then the best.
 
         Raises
         ------
         InvalidBases
             If the bases that ship for it are missing or damaged.
+        PluginUnusable
+            If it is neither Duetto's nor that of a package that works here.
         """
         wanted = self._settings.separator if name == "auto" else name
         if wanted not in self._separators:
-            self._separators[wanted] = get_separator(wanted)
+            if wanted in BUILT_IN[Kind.SEPARATOR]:
+                self._separators[wanted] = separators.get_separator(wanted)
+            else:
+                self._separators[wanted] = plugins.load_separator(wanted, self.surroundings)
         return self._separators[wanted]
 
-    def tagger(self, name: str) -> NetworkTagger:
+    def tagger(self, name: str) -> Tagger:
         """Return the tagger of that name; "auto" is the operator's default, then the best that can be had.
 
         Raises
         ------
         WeightsUnavailable
             If its weights are neither here nor to be had.
+        PluginUnusable
+            As for a separator.
         """
         wanted = self._settings.tagger if name == "auto" else name
         if wanted not in self._taggers:
-            named = self._settings.densenet161_weights
-            self._taggers[wanted] = load_tagger(
-                wanted,
-                weights={"densenet161": named} if named else None,
-                cache_dir=self._settings.cache_dir,
-                offline=self._settings.offline,
-                device=self._device,
-            )
+            if wanted in BUILT_IN[Kind.TAGGER]:
+                self._taggers[wanted] = self._network(wanted)
+            else:
+                self._taggers[wanted] = plugins.load_tagger(wanted, self.surroundings)
         return self._taggers[wanted]
+
+    def listener(self) -> Listener:
+        """Return the sound network.
+
+        Raises
+        ------
+        InvalidBases
+            If its weights are missing or damaged.
+        """
+        return load_listener()
+
+    def _network(self, name: str) -> Tagger:
+        named = self._settings.densenet161_weights
+        return taggers.load_tagger(
+            name,
+            weights={"densenet161": named} if named else None,
+            cache_dir=self.surroundings.cache_dir,
+            offline=self.surroundings.offline,
+            device=self.surroundings.device,
+        )
 
 
 @cache

@@ -13,9 +13,12 @@
     ├── FramesUnreadable    frames_unreadable  pictures, or a zip of them, that cannot be decoded
     ├── TooManyFrames       too_many_frames    more pictures than the limit
     ├── StemFormatUnfit     format_unfit       a format that cannot hold the recording's channels or rate
+    ├── LabelsUnfit         labels_unfit       a label rule that the tagger cannot work by
     ├── DecodingLimit       decoding_limit     decoding needs more memory or time than it is given
     ├── DecoderCrashed      decoder_crashed    the process that decodes died of the file
     ├── OutOfMemory         out_of_memory      (retryable) the machine had not enough memory
+    ├── PluginUnusable      plugin_unusable    (retryable) a plugin that is not there or cannot be loaded
+    ├── PluginFailed        plugin_failed      a plugin that failed at its work
     ├── TimeLimit           time_limit         the job took longer than the limit
     ├── WorkerLost          worker_lost        (retryable) the worker died again and again
     ├── Canceled            canceled           the user asked for it
@@ -144,6 +147,13 @@ class StemFormatUnfit(JobFailure):
     )
 
 
+class LabelsUnfit(JobFailure):
+    """The tagger cannot work by the label rule that was asked for."""
+
+    code = "labels_unfit"
+    default_message = "The tagger cannot work by this label rule. Ask for the label rule report, or for another tagger."
+
+
 class DecodingLimit(JobFailure):
     """Decoding the upload takes more memory, CPU time or time than it is given."""
 
@@ -171,6 +181,27 @@ class OutOfMemory(JobFailure):
     retryable = True
     default_message = (
         "The worker ran out of memory. Try again later; if it fails again, upload a smaller or shorter recording."
+    )
+
+
+class PluginUnusable(JobFailure):
+    """A separator or tagger that another package adds is not on the worker, or cannot be loaded."""
+
+    code = "plugin_unusable"
+    retryable = True
+    default_message = (
+        "The worker lacks a separator or tagger that this job asks for. Choose another one, or ask the server's "
+        "operator to run `duetto doctor` where the worker runs."
+    )
+
+
+class PluginFailed(JobFailure):
+    """A separator or tagger that another package adds raised an error, or gave what makes no sense."""
+
+    code = "plugin_failed"
+    default_message = (
+        "A separator or tagger that another package adds to the server failed. Choose another one, "
+        "or report it to the makers of that package."
     )
 
 

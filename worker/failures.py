@@ -16,10 +16,21 @@ from models.errors import (
     InvalidBases,
     InvalidPicture,
     ModelsError,
+    PlayersUnclear,
     Stopped,
     WeightsUnavailable,
 )
-from worker.errors import Canceled, JobFailure, JobGone, MediaUnreadable, NoPicture, OutOfMemory, TimeLimit, WorkerLost
+from worker.errors import (
+    Canceled,
+    JobFailure,
+    JobGone,
+    MediaUnreadable,
+    NoPicture,
+    OutOfMemory,
+    PluginUnusable,
+    TimeLimit,
+    WorkerLost,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +39,15 @@ _UNEXPECTED = (
     "under which the operator finds the details in the worker's log."
 )
 
+_INTERNAL = ("internal_error", _UNEXPECTED, True)
+
 
 def public_error(error: BaseException, stage: Stage | None = None) -> JobError:
     """Return the failure as its user may see it: no path, no traceback."""
     failure = _failure(error)
+    if isinstance(failure, PluginUnusable):
+        # For the operator; one that fails at work has said so itself (worker/plugins/guards.py).
+        logger.error("a plugin cannot be used", exc_info=failure)
     if isinstance(failure, JobFailure):
         return JobError(code=failure.code, message=failure.message, stage=stage, retryable=failure.retryable)
     code, message, retryable = failure
@@ -40,9 +56,14 @@ def public_error(error: BaseException, stage: Stage | None = None) -> JobError:
     return JobError(code=code, message=message, stage=stage, retryable=retryable)
 
 
+def is_expected(error: BaseException) -> bool:
+    """Return whether the error has a message of its own for the user."""
+    return _failure(error) != _INTERNAL
+
+
 def _failure(error: BaseException) -> JobFailure | tuple[str, str, bool]:
     """The failure, or its code, message and whether to try again."""
-    found: JobFailure | tuple[str, str, bool] = ("internal_error", _UNEXPECTED, True)
+    found: JobFailure | tuple[str, str, bool] = _INTERNAL
     if isinstance(error, JobFailure):
         found = error
     elif same := next((failure for kinds, failure in _SAME_AS if isinstance(error, kinds)), None):
@@ -57,6 +78,9 @@ def _failure(error: BaseException) -> JobFailure | tuple[str, str, bool]:
     elif isinstance(error, WeightsUnavailable | InvalidBases | DeviceUnavailable | ConfigurationError):
         # The operator's to mend; the models' message names files of the installation, not of the user.
         found = ("model_unavailable", _MODEL_UNAVAILABLE, True)
+    elif isinstance(error, PlayersUnclear):
+        text = str(error)
+        found = ("players_unclear", f"{text[:1].upper()}{text[1:]}.", False)
     elif isinstance(error, ModelsError):
         # What else the models raise is about the sound, the pictures or the names, in the user's own terms.
         found = ("not_separable", f"The recording cannot be separated: {error}.", False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,20 @@ from app.jobs.record import JobOptions
 from app.jobs.states import Stage
 from app.stem_formats import StemFormat
 from app.stem_names import RESULT
-from models.duet import FRAMES_PER_SECOND, MAX_FRAMES, DuetLabels, label_duet
+from models.certainty import Certainty
+from models.duet import FRAMES_PER_SECOND, MAX_FRAMES
 from models.instruments import NAMES
+from models.players.fused import FIRST_FRAMES
 from models.separation import separate_blocks
 from worker.engines import Engines
 from worker.errors import Canceled, SilentSound
 from worker.levels import Level
+from worker.looking import Seen, look, opinions, views
 from worker.media.limits import MediaLimits
 from worker.media.probe import MediaInfo
 from worker.media.sound import SoundReader
 from worker.media.stems import StemPair, check_fit
+from worker.quality import quality, quality_warnings
 from worker.source import Source
 
 Report = Callable[[Stage, float], None]
@@ -39,20 +42,11 @@ SILENCE = 1e-5  # full scale 1.0: -100 dB, below the last bit of 16-bit sound
 SHORT_CLIP_S = 1.0
 # Seconds of work on two cores, to share out the progress bar: per frame looked at, per second of sound, and per
 # second of sound that is converted (floats are written as they come).
-_TAG_COST = 0.12
+_TAG_COST = 0.15
 _SEPARATE_COST = 0.06
 _ENCODE_COST: dict[StemFormat, float] = {"wav": 0.002, "flac": 0.003, "mp3": 0.06}
 _PROBE_SHARE = 0.02
 _ENCODE_SHARE = 0.02
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The labels, and the time in seconds of each frame that they rest on."""
-
-    labels: DuetLabels
-    times_s: tuple[float, ...]
-    tagger: dict[str, Any]
 
 
 def run_pipeline(
@@ -106,8 +100,8 @@ def run_pipeline(
     seen: Seen | None = None
     if not named:
         report(Stage.TAG, _PROBE_SHARE)
-        n_frames = _expected_frames(info)
-        seen = _look(
+        n_frames = _expected_frames(info, options)
+        seen = look(
             source,
             options,
             engines,
@@ -121,6 +115,7 @@ def run_pipeline(
     report(Stage.SEPARATE, begin)
     separator = engines.separator(options.separator)
     levels = {"mix": Level(), "left": Level(), "right": Level()}
+    certainty = Certainty()
     with SoundReader(source.sound, limits, should_stop) as sound:
 
         def mix() -> Iterator[NDArray[np.float32]]:
@@ -133,7 +128,7 @@ def run_pipeline(
         rate, channels = sound.sample_rate, sound.channels
         total = max(1.0, (info.duration_s or limits.max_duration_s) * rate)
         with StemPair(output, options.format, options.bits, rate, channels) as stems:
-            for pieces in separate_blocks(mix(), rate, channels, separator, left, right, should_stop):
+            for pieces in separate_blocks(mix(), rate, channels, separator, left, right, should_stop, certainty):
                 stems.write(pieces[0], pieces[1])
                 levels["left"].add(pieces[0])
                 levels["right"].add(pieces[1])
@@ -146,12 +141,16 @@ def run_pipeline(
             stems.finish(lambda done: report(Stage.ENCODE, begin + encode_share * done), should_stop)
             report(Stage.ENCODE, 1.0 - _ENCODE_SHARE)
     samples = stems.samples
+    likely = certainty.estimates_db(separator)
     result = {
         "labels": {"left": _label(seen, "left", left), "right": _label(seen, "right", right)},
         "tagger": seen.tagger["name"] if seen else None,
         "separator": separator.name,
-        "warnings": [*_warnings(samples / rate), *stems.warnings],
+        "warnings": [*_warnings(samples / rate, seen), *quality_warnings(likely, left, right), *stems.warnings],
+        "quality": quality(likely, left, right),
         "label_rule": _rule(seen),
+        "opinions": opinions(seen),
+        "views": views(seen),
         "probabilities": _probabilities(seen),
         "sound": {
             "sample_rate": rate,
@@ -168,6 +167,7 @@ def run_pipeline(
             "duetto": importlib.metadata.version("duetto"),
             "torch": importlib.metadata.version("torch"),
             "tagger": seen.tagger if seen else None,
+            "listener": seen.listener if seen else None,
             "separator": {"name": separator.name, **separator.parameters},
             "bases": separator.provenance,
         },
@@ -176,42 +176,19 @@ def run_pipeline(
     return result
 
 
-def _look(
-    source: Source,
-    options: JobOptions,
-    engines: Engines,
-    limits: MediaLimits,
-    progress: Callable[[int], None],
-    should_stop: ShouldStop,
-) -> Seen:
-    tagger = engines.tagger(options.tagger)
-    times: list[float] = []
-
-    def images() -> Iterator[NDArray[np.uint8]]:
-        for frame in source.frames(limits, should_stop):
-            if should_stop():
-                raise Canceled
-            times.append(round(frame.time_s, 3))
-            yield frame.image
-
-    labels = label_duet(
-        images(), tagger, left=options.left, right=options.right, progress=progress, should_stop=should_stop
-    )
-    return Seen(labels, tuple(times), tagger.provenance)
-
-
-def _expected_frames(info: MediaInfo) -> int:
+def _expected_frames(info: MediaInfo, options: JobOptions) -> int:
     """How many frames will be looked at; an estimate, for the progress bar."""
+    most = MAX_FRAMES if options.labels == "report" else 2 * FIRST_FRAMES
     if info.duration_s is None:
-        return MAX_FRAMES
-    return max(1, min(MAX_FRAMES, round(info.duration_s * FRAMES_PER_SECOND)))
+        return most
+    return max(1, min(most, round(info.duration_s * FRAMES_PER_SECOND)))
 
 
 def _shares(info: MediaInfo, options: JobOptions, *, tags: bool) -> tuple[float, float]:
     """How much of the progress bar tagging and separating take."""
     rest = 1.0 - _PROBE_SHARE - _ENCODE_SHARE
     duration_s = info.duration_s or 60.0
-    tag = _TAG_COST * _expected_frames(info) if tags else 0.0
+    tag = _TAG_COST * _expected_frames(info, options) if tags else 0.0
     separate = _SEPARATE_COST * duration_s + 1.0
     encode = 0.0 if options.bits == 32 else _ENCODE_COST[options.format] * duration_s
     work = tag + separate + encode
@@ -228,7 +205,8 @@ def _label(seen: Seen | None, side: str, name: str) -> dict[str, Any]:
 def _rule(seen: Seen | None) -> dict[str, Any]:
     if seen is None:
         return {"name": "report", "step": "request", "frames": 0}
-    return {"name": "report", "step": str(seen.labels.step), "frames": len(seen.times_s)}
+    name = "report" if seen.fused is None else "fused"
+    return {"name": name, "step": str(seen.labels.step), "frames": len(seen.times_s)}
 
 
 def _probabilities(seen: Seen | None) -> dict[str, Any] | None:
@@ -248,9 +226,10 @@ def _rounded(probabilities: NDArray[np.float32]) -> list[list[float]]:
     return rows
 
 
-def _warnings(duration_s: float) -> list[str]:
+def _warnings(duration_s: float, seen: Seen | None) -> list[str]:
     too_short = (
         f"The clip lasts only {duration_s:.2f} s: labels and stems rest on very little. "
         "Give a second or more, ten for good stems."
     )
-    return [too_short] if duration_s < SHORT_CLIP_S else []
+    doubts = seen.fused.warnings if seen and seen.fused else ()
+    return [*([too_short] if duration_s < SHORT_CLIP_S else []), *doubts]

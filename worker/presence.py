@@ -10,7 +10,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from app.broker import connect
-from app.presence import WORD_EVERY_S, About, Presence
+from app.presence import WORD_EVERY_S, About, Presence, added_here
 from app.settings import Settings
 from app.version import duetto_version
 
@@ -24,7 +24,9 @@ class Announcer:
     def __init__(self, name: str, settings: Settings, queues: tuple[str, ...]) -> None:
         """`name`: Celery's name of this worker; `queues`: those that it takes jobs from."""
         self._name = name
-        self._about = About(host=platform.node(), version=duetto_version(), slots=settings.workers, queues=queues)
+        self._about = About(
+            host=platform.node(), version=duetto_version(), slots=settings.workers, queues=queues, added=added_here()
+        )
         self._client = connect(settings)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)

@@ -3,7 +3,8 @@
 =======================================  ==========================================================
 a job that                               is
 =======================================  ==========================================================
-runs, silent for `LOST_AFTER_S`          taken from its attempt, then as below
+runs, silent for `LOST_AFTER_S`          taken from its attempt at the third look in a row, then as
+                                         below
 runs, and no attempt has it              succeeded if its artifacts are published; canceled if that
                                          was asked for; failed (``worker_lost``) after
                                          `MAX_ATTEMPTS`; else sent to the front of its queue
@@ -17,7 +18,9 @@ Sending a job whose message is still there does no harm: `JobStore.start` takes 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from typing import Final
 
 import redis
@@ -26,19 +29,41 @@ from app.errors import IllegalTransition, JobNotFound
 from app.jobs.lease import LOST_AFTER_S, MAX_ATTEMPTS, Lease, Leases
 from app.jobs.record import JobError
 from app.jobs.store import JobStore
-from app.queue import QUEUES, JobQueue, QueueName, delivered_messages, drop_delivered, move_newest_to_front, next_job_id
+from app.queue import (
+    QUEUES,
+    JobQueue,
+    QueueName,
+    delivered_messages,
+    drop_delivered,
+    move_newest_to_front,
+    next_job_ids,
+)
 from app.storage.protocol import StorageUpkeep
 from worker.errors import TimeLimit, WorkerLost
 
 logger = logging.getLogger(__name__)
 
 # So long a message may be on its way from the queue into an attempt: a worker process that has just been started
-# imports its libraries first.
-UNSTARTED_AFTER_S: Final = 15.0
+# imports its libraries first, 2 s of work. Where that takes longer, a second message costs its worker 20 ms.
+UNSTARTED_AFTER_S: Final = 6.0
+# A silent attempt is dead when so many looks in a row have seen the same last beat. After an outage of the broker, or
+# when the machine was asleep, every attempt has been silent, and the living beat between the first look and the last.
+_LOOKS_TO_BE_SURE: Final = 3
+# Messages that one look reads to find the first that was never sent again.
+_MOST_IN_FRONT: Final = 500
 # In one look; the rest is for the next one, so that a look stays short.
 _MOST_RESENT: Final = 200
 _WORKER_LOST: Final = JobError(code=WorkerLost.code, message=WorkerLost.default_message, retryable=WorkerLost.retryable)
 _TIME_LIMIT: Final = JobError(code=TimeLimit.code, message=TimeLimit.default_message, retryable=TimeLimit.retryable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """The front of a queue: the jobs sent again that have a message in it, and when the job of the first message that
+    is a job's first was created (seconds since the epoch; infinity: there is none)."""
+
+    sent_again: Set[str]
+    created_at: float
 
 
 class Reconciler:
@@ -71,17 +96,17 @@ class Reconciler:
         self._storage = storage
         self._lost_after_s = lost_after_s
         self._unstarted_after_s = unstarted_after_s
-        self._silent: dict[str, str] = {}
+        # By job and last beat: how many looks in a row have found it silent.
+        self._silent: dict[tuple[str, str], int] = {}
 
     def look(self) -> None:
         """Look at every running job, and at every waiting one whose message may be gone. For every few seconds."""
+        # A look that fails breaks the row.
+        before, self._silent = self._silent, {}
         running = self._leases.running()
+        silent = [lease for lease in running if lease.heartbeat and lease.silent_s >= self._lost_after_s]
+        self._silent = {_beat(lease): before.get(_beat(lease), 0) + 1 for lease in silent}
         abandoned = [lease for lease in running if lease.heartbeat is None or self._take(lease)]
-        self._silent = {
-            lease.job_id: lease.heartbeat
-            for lease in running
-            if lease.heartbeat is not None and lease.silent_s >= self._lost_after_s
-        }
         pending = [lease for lease in abandoned if not self._end(lease)]
         for _, lease in zip(range(_MOST_RESENT), self._without_message(pending), strict=False):
             self._resend(lease)
@@ -90,9 +115,9 @@ class Reconciler:
     def worker_lost(self, job_id: str, worker: str) -> None:
         """Hand the job on at once, because the process called `worker`, which ran it, is known to be dead."""
         if self._release(job_id, worker):
-            lease = self._leases.of(job_id)
-            if lease is not None and not self._end(lease):
-                self._resend(lease)
+            for lease in self._leases.of([job_id]):
+                if not self._end(lease):
+                    self._resend(lease)
 
     def time_out(self, job_id: str, worker: str) -> None:
         """Fail the job, because the process called `worker`, which ran it, is killed for taking too long."""
@@ -116,9 +141,7 @@ class Reconciler:
 
     def _take(self, lease: Lease) -> bool:
         """Whether the job was taken from an attempt that is dead."""
-        # Silent at two looks in a row, with the same last beat: after an outage of the broker, or when the machine
-        # was asleep, every attempt has been silent, and the living beat before the second look.
-        is_dead = lease.silent_s >= self._lost_after_s and self._silent.get(lease.job_id) == lease.heartbeat
+        is_dead = self._silent.get(_beat(lease), 0) >= _LOOKS_TO_BE_SURE
         return is_dead and self._leases.release(lease.job_id, lease.attempt, lease.heartbeat)
 
     def _end(self, lease: Lease) -> bool:
@@ -148,21 +171,33 @@ class Reconciler:
         """Those of one queue.
 
         To look through the queue would cost its length each time; its front tells enough. First messages lie in
-        the order of creation, and messages sent again go before them. So when a first message is at the front,
-        no job sent again has a message, and none that is older than the front's job. A front that was sent again,
-        or whose job is deleted, tells nothing, but is taken by the next worker that is free.
+        the order of creation, and messages sent again go before them. So of the jobs sent again only those have a
+        message that lie before the first first message, and none of the others that is older than that one's job.
         """
-        front_id = next_job_id(self._redis, queue)
-        front = None if front_id is None else self._leases.of(front_id)
-        is_known = front_id is None or (front is not None and front.resent_s is None)
-        for lease in abandoned:
-            if lease.resent_s is None or (is_known and lease.resent_s > self._unstarted_after_s):
+        front = self._front(queue)
+        if front is None:
+            yield from (lease for lease in abandoned if lease.resent_s is None)
+            return
+        for lease in (*abandoned, *self._leases.queued(queue, self._unstarted_after_s, front.created_at)):
+            is_waiting = lease.job_id in front.sent_again
+            if lease.resent_s is None or (lease.resent_s > self._unstarted_after_s and not is_waiting):
                 yield lease
-        if is_known:
-            created_before = None if front is None else front.created_at
-            for lease in self._leases.queued(queue, self._unstarted_after_s, created_before):
-                if lease.resent_s is None or lease.resent_s > self._unstarted_after_s:
-                    yield lease
+
+    def _front(self, queue: QueueName) -> _Front | None:
+        """What lies at the front of that queue; None if too much does to tell."""
+        sent_again: set[str] = set()
+        # Mostly the first message tells.
+        for most in (1, _MOST_IN_FRONT):
+            job_ids = next_job_ids(self._redis, queue, most)
+            for lease in self._leases.of(job_ids):
+                if lease.resent_s is not None:
+                    sent_again.add(lease.job_id)
+                elif lease.attempt == 0:
+                    return _Front(sent_again, lease.created_at)
+                # Else it is one too many, of a job that has begun since.
+            if len(job_ids) < most:
+                return _Front(sent_again, math.inf)
+        return None
 
     def _drop_messages_of_the_ended(self) -> None:
         """Leave nothing in Redis that Celery would hand out after the visibility timeout, for nobody to do."""
@@ -179,3 +214,7 @@ class Reconciler:
         )
         self._queue.enqueue(lease.job_id, lease.queue)
         move_newest_to_front(self._redis, lease.queue)
+
+
+def _beat(lease: Lease) -> tuple[str, str]:
+    return lease.job_id, lease.heartbeat or ""

@@ -67,10 +67,12 @@ class Source:
             raise NoPicture
         return info
 
-    def frames(self, limits: MediaLimits, should_stop: ShouldStop | None = None) -> Iterator[VideoFrame]:
-        """Return the frames to look at, 200 at most, in order."""
+    def frames(
+        self, limits: MediaLimits, should_stop: ShouldStop | None = None, *, in_rounds: bool = False
+    ) -> Iterator[VideoFrame]:
+        """Return the frames to look at, 200 at most, in order or in rounds that halve the gaps."""
         if self.pictures is not None:
-            return picture_frames(self.pictures, limits, should_stop=should_stop)
+            return picture_frames(self.pictures, limits, should_stop=should_stop, in_rounds=in_rounds)
         if self.video is None:
             raise NoPicture
-        return video_frames(self.video, limits, should_stop=should_stop)
+        return video_frames(self.video, limits, should_stop=should_stop, in_rounds=in_rounds)

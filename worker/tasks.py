@@ -1,7 +1,7 @@
 """The Celery task: thin, the work is in `worker.jobs`.
 
-The parent process of a prefork worker imports this module, so nothing here imports torch: its threads
-do not survive a fork.
+The parent process of a prefork worker imports this module, and must not compute: threads of linear algebra do not
+survive a fork.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class JobTask(Task):  # type: ignore[misc]  # as above
 @celery_app.task(name=TASK_NAME, base=JobTask)  # type: ignore[untyped-decorator]  # as above
 def separate(job_id: str) -> None:
     """Run the job of this id."""
-    from worker.jobs import run_job  # noqa: PLC0415 - torch belongs into the child
+    from worker.jobs import run_job  # noqa: PLC0415 - see worker.celery, which imports it when a worker starts
 
     run_job(job_id, get_settings())
 

@@ -27,23 +27,26 @@ from worker.reconciler import Reconciler
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S: Final = 3.0
-# Whoever acts says so at every look; after two missed ones another takes over. With the 15 s after which an attempt
-# counts as lost and two looks, a job is on its way again some 21 s after its worker was killed, and before 30 s if
-# whoever acts is killed meanwhile. Two that act at once do no harm: every step of theirs is one script.
-LEADER_FOR_S: Final = 6.0
+# With the 8 s after which an attempt counts as silent and three looks, a job is on its way again 11 s after its worker
+# was killed.
+LOOK_EVERY_S: Final = 1.0
+# Whoever acts says so at every second look, and after two misses another takes over: a job is on its way again after
+# 18 s at the latest, should whoever acts be killed in the last of the 11. Two that act at once do no harm: every step
+# of theirs is one script.
+LEADER_FOR_S: Final = 4.0
 EXPIRE_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 3600.0
 STOP_WAIT_S: Final = 2.0
 
 _LEADER_KEY: Final = "duetto:upkeep"
-# ARGV: our token, milliseconds. Takes the lead if it is free, and keeps it if it is ours.
-# With memory full as well: expiry makes room.
+# ARGV: our token, milliseconds. Takes the lead if it is free, and keeps it if it is ours; half of its time before that
+# nothing is written, for each write is one to the disk. With memory full as well: expiry makes room.
 _LEAD: Final = (
     ALLOW_OOM
     + """
 local leader = redis.call('GET', KEYS[1])
 if leader and leader ~= ARGV[1] then return 0 end
+if leader and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) / 2 then return 1 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """

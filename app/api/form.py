@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from app.errors import ConflictingInput, MissingInput, SameInstrument, UnknownInstrument, UnknownOption
 from app.instruments import INSTRUMENT_NAMES
 from app.jobs.record import JobInput, JobOptions
-from app.methods import SEPARATORS, TAGGERS
+from app.methods import AUTO, LABEL_RULES, Kind
+from app.plugins import check_name, names
 from app.settings import Settings
 from app.stem_formats import BITS, STEM_FORMATS, StemFormat
 from app.uploads import Field, Format
 from app.webhooks.target import MOST_CHARACTERS
 
-OPTION_NAMES: Final = ("left", "right", "separator", "tagger", "format", "bits", "webhook_url")
+OPTION_NAMES: Final = ("left", "right", "separator", "tagger", "labels", "format", "bits", "webhook_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,12 @@ class ReceivedFile:
     format: Format
 
 
-def parse_options(fields: Mapping[str, str], settings: Settings) -> JobOptions:
+def parse_options(
+    fields: Mapping[str, str], settings: Settings, elsewhere: Callable[[Kind], Iterable[str]] = lambda _: ()
+) -> JobOptions:
     """Return the job's options; an empty field is one not given.
+
+    `elsewhere` is asked for names of separators or taggers that are not known here: workers may have others.
 
     Raises
     ------
@@ -50,8 +55,9 @@ def parse_options(fields: Mapping[str, str], settings: Settings) -> JobOptions:
         {
             "left": left,
             "right": right,
-            "separator": _parse_choice("separator", fields, SEPARATORS) or settings.separator,
-            "tagger": _parse_choice("tagger", fields, TAGGERS) or settings.tagger,
+            "separator": _parse_method(Kind.SEPARATOR, fields, elsewhere) or settings.separator,
+            "tagger": _parse_method(Kind.TAGGER, fields, elsewhere) or settings.tagger,
+            "labels": _parse_choice("labels", fields, LABEL_RULES) or AUTO,
             **_parse_format(fields),
         }
     )
@@ -105,6 +111,16 @@ def _parse_instrument(side: str, fields: Mapping[str, str]) -> str | None:
     return name
 
 
+def _parse_method(kind: Kind, fields: Mapping[str, str], elsewhere: Callable[[Kind], Iterable[str]]) -> str | None:
+    value = fields.get(kind, "").strip()
+    if not value or value in names(kind):
+        return value or None
+    try:
+        return check_name(kind, value, elsewhere(kind))
+    except ValueError as error:
+        raise UnknownOption(f"`{kind}`: {error}") from None
+
+
 def _parse_choice(option: str, fields: Mapping[str, str], choices: tuple[str, ...]) -> str | None:
     value = fields.get(option, "").strip()
     if not value:
@@ -139,6 +155,11 @@ def _file(description: str) -> dict[str, Any]:
 
 def _choice(description: str, choices: Sequence[str], **more: Any) -> dict[str, Any]:
     return {"type": "string", "enum": list(choices), "description": description, **more}
+
+
+def _method(kind: Kind, description: str) -> dict[str, Any]:
+    more = f"{description} Workers may have more: `GET /v1/methods` lists all."
+    return _choice(more, names(kind), default=AUTO)
 
 
 # What goes with what, as parse_input and _parse_format have it. That `left` and `right` differ is left out: it
@@ -195,8 +216,14 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                     "right": _choice(
                         "Who plays right; not given: found in the picture.", INSTRUMENT_NAMES, example="trumpet"
                     ),
-                    "separator": _choice("The way to separate.", SEPARATORS, default="auto"),
-                    "tagger": _choice("The network that looks at the picture.", TAGGERS, default="auto"),
+                    "separator": _method(Kind.SEPARATOR, "The way to separate."),
+                    "tagger": _method(Kind.TAGGER, "What looks at the picture."),
+                    "labels": _choice(
+                        "How it is found who plays: `fused` by picture and sound together, `report` by the halves of "
+                        "the frame. `auto` is `fused`, if the tagger can say where it sees what.",
+                        LABEL_RULES,
+                        default=AUTO,
+                    ),
                     "format": _choice(
                         "What the stems are written as. mp3 is lossy and holds one or two channels.",
                         STEM_FORMATS,

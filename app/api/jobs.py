@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from app.jobs.states import JobState
 from app.problems import problem_responses
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[AccessDep])
+_log = logging.getLogger("duetto.api")
 
 JobId = Annotated[str, Path(description="The job's id.", examples=["8f14e45fceea467a9c7f3d0d1f2b6a5e"])]
 
@@ -114,12 +116,16 @@ def cancel_job(job_id: JobId, caller: CallerDep, store: StoreDep) -> JobView:
     "/{job_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Delete a job",
-    responses=problem_responses(Unauthorized, JobNotFound, InvalidRequest, BrokerUnavailable, StorageUnavailable),
+    responses=problem_responses(Unauthorized, JobNotFound, InvalidRequest, BrokerUnavailable),
 )
 def delete_job(job_id: JobId, caller: CallerDep, store: StoreDep, storage: StorageDep, quota: QuotaDep) -> None:
     """Remove the job with its upload, its stems and its result. A worker that runs it notices and stops."""
     caller.check_owner(store.get(job_id))
     # The record goes first: without it nothing leads to the files, and the worker is told to stop.
     store.delete(job_id)
-    storage.delete(job_id)
     quota.release(caller.client, job_id)
+    try:
+        storage.delete(job_id)
+    except StorageUnavailable as error:
+        # The job is gone; who asked again would be told 404.
+        _log.warning("job %s is deleted; its files are left to the sweep: %s", job_id, error)

@@ -110,8 +110,17 @@ _RESULT: Final[dict[int | str, dict[str, Any]]] = _PART | {
                         "left": {"instrument": "violin", "probability": 0.93, "source": "tagger"},
                         "right": {"instrument": "trumpet", "probability": None, "source": "request"},
                     },
+                    "label_rule": {"name": "fused", "step": "picture_and_sound", "frames": 8},
                     "tagger": "efficientnet-lite2",
-                    "separator": "report",
+                    "separator": "learned",
+                    "warnings": [],
+                    "quality": {
+                        "left": {
+                            "likely_sdr_db": 8.4,
+                            "meaning": "fair: the other player is heard faintly behind the violin",
+                        },
+                        "right": {"likely_sdr_db": 12.9, "meaning": "clean: little but the trumpet is heard"},
+                    },
                 },
             }
         },

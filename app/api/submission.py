@@ -53,8 +53,10 @@ from app.idempotency import IdempotencyKeys
 from app.jobs.record import Job
 from app.jobs.states import JobState
 from app.jobs.store import JobStore
+from app.methods import Kind
 from app.metrics.families import JOBS_CREATED
 from app.metrics.tally import Tally
+from app.presence import Presence
 from app.problems import problem_responses
 from app.queue import JobQueue
 from app.quota import ClientQuota
@@ -99,11 +101,19 @@ class Service:
     keys: IdempotencyKeys
     quota: ClientQuota
     tally: Tally
+    presence: Presence
+
+    def added_names(self, kind: Kind) -> list[str]:
+        """Return the names of separators or taggers that workers have from other packages."""
+        return sorted({added.name for added in self.presence.added() if added.kind is kind})
 
 
 async def _service(request: Request) -> Service:
     state = request.app.state
-    return Service(state.settings, state.store, state.storage, state.queue, state.idempotency, state.quota, state.tally)
+    return Service(
+        state.settings, state.store, state.storage, state.queue, state.idempotency, state.quota, state.tally,
+        state.presence,
+    )  # fmt: skip
 
 
 ServiceDep = Annotated[Service, Depends(_service)]
@@ -248,7 +258,7 @@ class _Submission:
 
     def parse(self, receiver: FormReceiver) -> Job:
         """Return the job that the form describes. Raises `InvalidRequest` or `MalformedBody`."""
-        options = parse_options(receiver.fields, self._service.settings)
+        options = parse_options(receiver.fields, self._service.settings, self._service.added_names)
         webhook_url = parse_webhook(receiver.fields.get("webhook_url", ""), self._service.settings)
         receiver.finish()
         job_input = parse_input(receiver.files, options)

@@ -75,10 +75,15 @@ def settings_from(args: argparse.Namespace) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         faults = (
-            f"{_source(str(fault['loc'][0]), given)}: {fault['msg'].lower()}, not {fault['input']!r}"
+            f"{_source(str(fault['loc'][0]), given)}: {_wish(fault['msg'])}, not {fault['input']!r}"
             for fault in error.errors()
         )
         raise ConfigurationError("; ".join(faults)) from None
+
+
+def _wish(message: str) -> str:
+    """What a value should be, in pydantic's words or ours."""
+    return message.removeprefix("Value error, ").lower()
 
 
 def _source(name: str, given: dict[str, Any]) -> str:

@@ -20,8 +20,8 @@ from app.jobs import scripts
 from app.jobs.states import JobState
 from app.queue import QUEUE_NAME, QueueName
 
-BEAT_EVERY_S: Final = 3.0
-LOST_AFTER_S: Final = 15.0  # five beats: a machine that swaps or a broker that restarts costs a few
+BEAT_EVERY_S: Final = 1.0
+LOST_AFTER_S: Final = 8.0  # eight beats: a machine that swaps or a broker that restarts costs a few
 MAX_ATTEMPTS: Final = 3  # a file that kills three workers would kill a fourth
 
 _INDEX: Final = "duetto:jobs"
@@ -90,20 +90,16 @@ class Leases:
         """Return how every running job stands."""
         return self._read(cast("list[str]", self._redis.zrange(f"{_INDEX}:{JobState.RUNNING}", 0, -1)))
 
-    def queued(self, queue: QueueName, older_than_s: float, created_before: float | None = None) -> Sequence[Lease]:
-        """Return how every job stands that has waited in `queue` for longer than `older_than_s`, oldest first.
-
-        With `created_before` (seconds since the epoch), only those created before that.
-        """
-        latest = self._now() - older_than_s
-        if created_before is not None:
-            latest = min(latest, created_before)
+    def queued(self, queue: QueueName, older_than_s: float, created_before: float) -> Sequence[Lease]:
+        """Return how every job stands that has waited in `queue` for longer than `older_than_s`, and was created
+        before `created_before` (seconds since the epoch); oldest first."""
+        latest = min(self._now() - older_than_s, created_before)
         index = f"{_INDEX}:{JobState.QUEUED}:{queue}"
         return self._read(cast("list[str]", self._redis.zrangebyscore(index, "-inf", f"({latest!r}")))
 
-    def of(self, job_id: str) -> Lease | None:
-        """Return how one job stands, ended or not; None if there is no such job."""
-        return next(iter(self._read([job_id])), None)
+    def of(self, job_ids: Sequence[str]) -> Sequence[Lease]:
+        """Return how these jobs stand, ended or not; those of them that there are, in their order."""
+        return self._read(job_ids)
 
     def _now(self) -> float:
         seconds, microseconds = self._redis.time()

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.jobs.states import JobState, Stage
-from app.methods import SeparatorName, TaggerName
+from app.methods import LabelRule, MethodName
 from app.queue import QUEUE_NAME, QueueName
 from app.stem_formats import BITS, Bits, StemFormat, default_bits
 
@@ -23,8 +23,9 @@ class JobOptions(BaseModel):
 
     left: str | None = None
     right: str | None = None
-    separator: SeparatorName = "auto"
-    tagger: TaggerName = "auto"
+    separator: MethodName = "auto"
+    tagger: MethodName = "auto"
+    labels: LabelRule = "auto"
     format: StemFormat = "wav"
     bits: Bits | None = Field(default_factory=_bits_of)
 

@@ -21,6 +21,7 @@ from app.metrics.families import FAMILIES
 from app.metrics.tally import KEY, Totals
 from app.presence import GONE_AFTER_S, WORKERS_KEY
 from app.queue import QUEUES
+from app.webhooks.outbox import OUTBOX
 
 _INDEX: Final = "duetto:jobs"
 
@@ -55,8 +56,9 @@ class ServiceCollector(Collector):
             pipeline.zcard(f"{_INDEX}:{JobState.QUEUED}:{queue}")
         for queue in QUEUES:
             pipeline.zrange(f"{_INDEX}:{JobState.QUEUED}:{queue}", 0, 0, withscores=True)
+        pipeline.zcard(OUTBOX)
         try:
-            (seconds, microseconds), memory, workers, amounts, *counted = pipeline.execute()
+            (seconds, microseconds), memory, workers, amounts, *counted, webhooks = pipeline.execute()
         except redis.RedisError:
             yield _gauge("duetto_broker_up", _BROKER_UP, {(): 0})
             return
@@ -72,6 +74,7 @@ class ServiceCollector(Collector):
         )
         yield from _queues(counted[states : states + queues], counted[states + queues :], now)
         yield from _workers(workers, now)
+        yield _gauge("duetto_webhooks_pending", "Webhooks that are due or will be sent again.", {(): webhooks})
         yield from _tallied(Totals(amounts))
 
     def _storage(self) -> Iterator[Metric]:

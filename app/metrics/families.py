@@ -37,6 +37,11 @@ JOB_DURATION: Final = Family(
 STAGE_DURATION: Final = Family(
     "duetto_stage_duration_seconds", "Stages that attempts brought to their end.", ("stage",), _WORK_S
 )
+WEBHOOK_ATTEMPTS: Final = Family(
+    "duetto_webhook_attempts",
+    "Attempts to send a webhook, by how its delivery stands after it; pending: it is sent again.",
+    ("state",),
+)
 HTTP_REQUESTS: Final = Family("duetto_http_requests", "Requests answered.", ("method", "route", "status"))
 HTTP_DURATION: Final = Family(
     "duetto_http_request_duration_seconds",
@@ -56,6 +61,7 @@ FAMILIES: Final = (
     JOB_WAIT,
     JOB_DURATION,
     STAGE_DURATION,
+    WEBHOOK_ATTEMPTS,
     HTTP_REQUESTS,
     HTTP_DURATION,
     HTTP_RECEIVED,

@@ -143,6 +143,10 @@ class RowReader(io.RawIOBase):
         self._position = origin + offset
         return self._position
 
+    def readall(self) -> bytes:
+        """Read to the end, a block a request. `io.RawIOBase` would ask for 8 KiB each time."""
+        return b"".join(iter(lambda: self.read(BLOCK_BYTES) or b"", b""))
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io.BufferedReader hands over
         """Read up to the end of the present block. Raises `FilesGone` if it has been removed."""
         start = 0

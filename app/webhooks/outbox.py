@@ -28,7 +28,7 @@ from app.jobs.scripts import ALLOW_OOM
 # Above the time that one attempt may take, with the patience of a resolver added.
 LEASE_S: Final = 60.0
 
-_OUTBOX: Final = "duetto:jobs:webhooks"
+OUTBOX: Final = "duetto:jobs:webhooks"
 
 # KEYS: the outbox. ARGV: now, the end of the lease, how many, the prefix of a job's key.
 _CLAIM: Final = (
@@ -102,12 +102,12 @@ class Outbox:
         """Take up to `most` deliveries that are due, for `LEASE_S` seconds, those due longest first."""
         now = self._clock()
         arguments = [repr(now), repr(now + LEASE_S), str(most), "duetto:job:"]
-        flat = cast("list[str]", self._claim(keys=[_OUTBOX], args=arguments))
+        flat = cast("list[str]", self._claim(keys=[OUTBOX], args=arguments))
         return [Claim(*flat[place : place + 3]) for place in range(0, len(flat), 3)]
 
     def give_back(self, claim: Claim, after_s: float) -> None:
         """Let go of a delivery without having tried it; it is due again after so many seconds."""
-        self._give_back(keys=[_OUTBOX], args=[claim.job_id, claim.token, repr(self._clock() + after_s)])
+        self._give_back(keys=[OUTBOX], args=[claim.job_id, claim.token, repr(self._clock() + after_s)])
 
     def settle(self, claim: Claim, delivery: Delivery) -> bool:
         """Write how a delivery stands after an attempt: it is due again at its `next_attempt_at`, or never.
@@ -116,8 +116,8 @@ class Outbox:
         """
         due = "" if delivery.next_attempt_at is None else repr(delivery.next_attempt_at)
         arguments = [claim.job_id, claim.token, due, delivery.model_dump_json()]
-        return bool(self._settle(keys=[_OUTBOX, f"duetto:job:{claim.job_id}"], args=arguments))
+        return bool(self._settle(keys=[OUTBOX, f"duetto:job:{claim.job_id}"], args=arguments))
 
     def count(self) -> int:
         """Return how many deliveries are due or will be."""
-        return self._redis.zcard(_OUTBOX)
+        return self._redis.zcard(OUTBOX)

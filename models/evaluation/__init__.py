@@ -8,6 +8,7 @@ module          what
 ``sound``       reads the recordings of a duet, aligned
 ``scores``      measures two stems; floor and ceiling
 ``ledger``      keeps what is finished, so that a run that was stopped goes on
+``unequal``     the same players with one quieter than the other
 ``duets``       one duet: labels, separation, scores
 ``evaluate``    all duets, in processes
 ``summary``     means over duets, instruments and labels

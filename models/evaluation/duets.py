@@ -6,13 +6,14 @@ Work on a duet is an object that is called with it, so that it can be sent to an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.certainty import Certainty
 from models.duet import label_duet
 from models.evaluation.errors import EvaluationError
 from models.evaluation.layout import Duet, Pair
@@ -20,9 +21,12 @@ from models.evaluation.ledger import Ledger, files_sha256, fingerprint
 from models.evaluation.results import AUDIO, FoundStems, stem_names
 from models.evaluation.scores import Scores, Sides, ceiling, floor, score
 from models.evaluation.sound import read_stems, read_truth, write_stems
+from models.evaluation.unequal import QuieterSides, quieter_sdr
+from models.hearing import Listener
+from models.players import FusedLabels, label_players
 from models.separation import separate
-from models.separators.protocol import Separator
-from models.taggers.protocol import Tagger
+from models.separators.protocol import AnySeparator
+from models.taggers.protocol import SceneTagger, Tagger
 
 FOUND = "results"  # name of the method where stems were made elsewhere
 
@@ -39,10 +43,17 @@ class MethodResult:
         Who was taken to play; None if that is not known.
     scores : Scores or None
         None where a stem is silent.
+    likely_sdr : (left, right) or None
+        SDR in dB that the separator itself expects (:mod:`models.certainty`); None where it does not say.
+    quieter_sdr : dict
+        By how many dB one player is quieter: its SDR, for the left player and for the right one
+        (:mod:`models.evaluation.unequal`).
     """
 
     labels: Pair | None
     scores: Scores | None
+    likely_sdr: Sides | None = None
+    quieter_sdr: dict[str, QuieterSides] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,20 +93,27 @@ class Separation:
         Where each method's `result_audio` goes, by the same names.
     tagger : Tagger or None
         None: the true labels are used.
+    listener : Listener or None
+        None: labels by the report's rule; else by picture and sound, for which the tagger must be a `SceneTagger`.
     frames_of : callable
-        Gives the frames of a duet to look at, (height, width, 3) uint8 RGB, 200 at most.
+        Gives the frames of a duet to look at, (height, width, 3) uint8 RGB, 200 at most; in rounds that halve the
+        gaps, if its second argument is true.
     kept : Path
         Folder of the ledger.
     code : str
         Version of the code, part of every fingerprint.
+    unequal_db : tuple of float
+        Differences in loudness at which each duet is mixed and separated again, each player once the quieter one.
     """
 
-    separators: Mapping[str, Separator]
+    separators: Mapping[str, AnySeparator]
     folders: Mapping[str, Path]
     tagger: Tagger | None
-    frames_of: Callable[[Duet], Frames]
+    listener: Listener | None
+    frames_of: Callable[[Duet, bool], Frames]
     kept: Path
     code: str
+    unequal_db: tuple[float, ...] = ()
 
     def __call__(self, duet: Duet) -> DuetResult:
         """Evaluate one duet.
@@ -121,17 +139,32 @@ class Separation:
         if self.tagger is None:
             return None
         pictures = duet.images or (() if duet.video is None else (duet.video,))
-        wanted = fingerprint(self.code, self.tagger.provenance, files_sha256(pictures))
-        key = f"{duet.name}/labels-{self.tagger.name}"
+        sound = (self.listener.provenance, files_sha256([duet.mix])) if self.listener else None
+        wanted = fingerprint(self.code, self.tagger.provenance, files_sha256(pictures), sound)
+        key = f"{duet.name}/labels-{self.tagger.name}-{'report' if self.listener is None else 'fused'}"
         if (kept := ledger.get(key, wanted)) is not None:
             return kept
-        labels = label_duet(self.frames_of(duet), self.tagger)
-        seen = {
+        fused = None if self.listener is None else self._look_and_listen(duet, self.tagger, self.listener)
+        labels = label_duet(self.frames_of(duet, False), self.tagger) if fused is None else fused.labels
+        seen: dict[str, Any] = {
             side: {"instrument": label.instrument, "probability": label.probability}
             for side, label in (("left", labels.left), ("right", labels.right))
         } | {"step": str(labels.step)}
+        if fused is not None:
+            seen["picture"] = [fused.picture.left, fused.picture.right]
+            seen["sound"] = None if fused.heard is None else list(fused.heard.best_pair)
+            seen["probability"] = fused.fused.probability
+            seen["warnings"] = list(fused.warnings)
         ledger.put(key, wanted, seen)
         return seen
+
+    def _look_and_listen(self, duet: Duet, tagger: Tagger, listener: Listener) -> FusedLabels:
+        if not isinstance(tagger, SceneTagger):
+            raise EvaluationError(f"{tagger.name} does not say where it sees what; use --labels report")
+        mix, _, sample_rate = read_truth(duet)
+        heard = listener.listen([mix], sample_rate, mix.shape[0])
+        # Who is refused would drop out of the means; the most likely pair counts instead.
+        return label_players(self.frames_of(duet, True), heard, tagger, refuses=False)
 
     def _separate(self, duet: Duet, method: str, labels: Pair, truth_sha256: str, ledger: Ledger) -> MethodResult:
         separator = self.separators[method]
@@ -140,15 +173,35 @@ class Separation:
         wanted = fingerprint(self.code, separator.name, separator.parameters, labels, truth_sha256)
         key = f"{duet.name}/{method}"
         kept = ledger.get(key, wanted)
-        if kept is not None and all(file.is_file() for file in files) and files_sha256(files) == kept["stems_sha256"]:
-            return MethodResult(labels, _scores(kept))
-        mix, references, sample_rate = read_truth(duet)
-        stems = separate(mix, sample_rate, separator, *labels)
-        write_stems(folder, stem_names(duet.name), stems, sample_rate)
-        # (channels, samples) of each -> (2, samples)
-        scores = score(references, np.stack([stem.mean(axis=0) for stem in stems]))
-        ledger.put(key, wanted, _record(scores) | {"stems_sha256": files_sha256(files)})
-        return MethodResult(labels, scores)
+        if kept is None or not all(file.is_file() for file in files) or files_sha256(files) != kept["stems_sha256"]:
+            mix, references, sample_rate = read_truth(duet)
+            certainty = Certainty()
+            stems = separate(mix, sample_rate, separator, *labels, certainty=certainty)
+            write_stems(folder, stem_names(duet.name), stems, sample_rate)
+            # (channels, samples) of each -> (2, samples)
+            scores = score(references, np.stack([stem.mean(axis=0) for stem in stems]))
+            kept = _record(scores) | {
+                "likely_sdr": certainty.estimates_db(separator), "stems_sha256": files_sha256(files)
+            }  # fmt: skip
+            ledger.put(key, wanted, kept)
+        quieter = {
+            f"{below:g}": self._quieter(duet, method, labels, below, wanted, ledger) for below in self.unequal_db
+        }
+        likely = kept["likely_sdr"]
+        return MethodResult(labels, _scores(kept), None if likely is None else (likely[0], likely[1]), quieter)
+
+    def _quieter(
+        self, duet: Duet, method: str, labels: Pair, below_db: float, wanted: str, ledger: Ledger
+    ) -> QuieterSides:
+        # No separator's name holds an @.
+        key = f"{duet.name}/{method}@{below_db:g}"
+        kept = ledger.get(key, wanted)
+        if kept is None:
+            _, references, sample_rate = read_truth(duet)
+            found = quieter_sdr(references, sample_rate, self.separators[method], labels, below_db)
+            kept = {"left": found[0], "right": found[1]}
+            ledger.put(key, wanted, kept)
+        return kept["left"], kept["right"]
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
-import torch
-
+from models.children import begin_child, interrupts_held
 from models.errors import ModelsError
 from models.evaluation.duets import DuetResult
 from models.evaluation.errors import EvaluationError
@@ -64,7 +62,7 @@ def evaluate(
         ) as pool,
     ):
         try:
-            with _interrupts_held():
+            with interrupts_held():
                 futures = {pool.submit(_run, duet): index for index, duet in enumerate(duets)}
             for future in as_completed(futures):
                 done[futures[future]] = future.result()
@@ -81,10 +79,7 @@ def evaluate(
 
 
 def _begin(work: Work) -> None:
-    torch.set_num_threads(1)
-    # Ctrl-C reaches the whole process group. The parent reports it; a child just ends.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    begin_child()
     _work[:] = [work]
 
 
@@ -110,13 +105,3 @@ def _one_thread_in_children() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait. Processes that are started meanwhile inherit this, until they are ready to end quietly."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -173,7 +173,7 @@ def _check_labels(duets: tuple[Duet, ...]) -> None:
         if duet.labels is None:
             raise InvalidLayout(
                 f"who plays in {duet.name} is not known: its name is not of the form LEFT_number_RIGHT, and {LABELS} "
-                "does not list it. Add it there, or let the tagger look with --labels tagger"
+                "does not list it. Add it there, or let it be found with --labels auto"
             )
 
 

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.certainty import LOW_DB
 from models.evaluation.duets import DuetResult
 from models.evaluation.layout import SIDES
-from models.evaluation.summary import Means, Summary, mean_of_sides
+from models.evaluation.summary import Means, MethodSummary, Summary, mean_of_sides
 
 JSON_FILE = "evaluation.json"
 MARKDOWN_FILE = "evaluation.md"
@@ -49,11 +50,20 @@ class Table:
 
 
 def tables(evaluation: Evaluation) -> tuple[Table, ...]:
-    """Return the tables: means, instruments (where it is known who plays), duets."""
+    """Return the tables: means, labels (where picture and sound gave them), instruments (where it is known who plays),
+    duets; unequal duets, and likely beside true SDR, where there are any.
+    """
     found = [_means_table(evaluation.summary)]
+    if shares := _label_table(evaluation.results):
+        found.append(shares)
     if evaluation.summary.instruments:
         found.append(_instrument_table(evaluation.summary))
     found.append(_duet_table(evaluation))
+    summaries = evaluation.summary.methods
+    if any(method.quieter_sdr for method in summaries.values()):
+        found.append(_unequal_table(summaries))
+    if any(method.likely_sdr for method in summaries.values()):
+        found += [_stem_table(evaluation.results), _likely_table(summaries)]
     return tuple(found)
 
 
@@ -123,6 +133,21 @@ def _means_table(summary: Summary) -> Table:
     return Table("Means", headings, tuple(rows))
 
 
+def _label_table(results: Sequence[DuetResult]) -> Table | None:
+    """How often each kind of evidence alone, and both, are right; the sound names no sides."""
+    judged = [(result.seen, result.truth) for result in results if result.seen and result.truth]
+    judged = [(seen, truth) for seen, truth in judged if "picture" in seen]
+    if not judged:
+        return None
+    found = {
+        "picture": [tuple(seen["picture"]) == truth for seen, truth in judged],
+        "sound (without sides)": [set(seen["sound"] or ()) == set(truth) for seen, truth in judged],
+        "picture and sound": [_names(seen) == truth for seen, truth in judged],
+    }
+    rows = [(name, f"{sum(right)} of {len(right)}", _share(sum(right) / len(right))) for name, right in found.items()]
+    return Table("Labels", ("evidence", "both sides right", "share"), tuple(rows))
+
+
 def _instrument_table(summary: Summary) -> Table:
     headings = ("instrument", "stems", *_grouped(summary.methods, _RATIOS), "ceiling", "floor")
     rows = [
@@ -136,6 +161,49 @@ def _instrument_table(summary: Summary) -> Table:
         for name, one in summary.instruments.items()
     ]
     return Table("Instruments", headings, tuple(rows))
+
+
+def _unequal_table(methods: Mapping[str, MethodSummary]) -> Table:
+    """Mean SDR of the quieter player."""
+    measured = {name: method.quieter_sdr for name, method in methods.items() if method.quieter_sdr}
+    differences = list(next(iter(measured.values())))
+    headings = ("method", *(f"{below} dB quieter" for below in differences))
+    rows = [(name, *(_decibel(found[below]) for below in differences)) for name, found in measured.items()]
+    return Table("Unequal duets: SDR of the quieter player", headings, tuple(rows))
+
+
+def _likely_table(methods: Mapping[str, MethodSummary]) -> Table:
+    """How well a method knows how good its stems are."""
+    headings = ("method", "stems", "rank correlation", "mean error, dB", f"said to be below {LOW_DB:g} dB", "rightly")
+    rows = [
+        (
+            name,
+            str(likely.stems),
+            _share(likely.rank_correlation),
+            _decibel(likely.mean_error_db),
+            str(likely.low),
+            str(likely.rightly_low),
+        )
+        for name, method in methods.items()
+        if (likely := method.likely_sdr) is not None
+    ]
+    return Table("Likely SDR", headings, tuple(rows))
+
+
+def _stem_table(results: Sequence[DuetResult]) -> Table:
+    """The likely SDR of each stem beside the true one, of the methods that say what they expect."""
+    methods = [name for name, method in results[0].methods.items() if method.likely_sdr is not None]
+    headings = ("stem", *(f"{name} {what}" for name in methods for what in ("likely SDR", "SDR as placed")))
+    rows = []
+    for result in results:
+        for side, where in enumerate(SIDES):
+            cells = [f"{result.name}, {where}"]
+            for name in methods:
+                method = result.methods[name]
+                cells.append(_decibel(method.likely_sdr[side] if method.likely_sdr else None))
+                cells.append(_decibel(method.scores.sdr_as_placed[side] if method.scores else None))
+            rows.append(tuple(cells))
+    return Table("Stems", headings, tuple(rows))
 
 
 def _duet_table(evaluation: Evaluation) -> Table:
@@ -169,8 +237,12 @@ def _duet_table(evaluation: Evaluation) -> Table:
 def _seen(result: DuetResult) -> str:
     """Who was seen: the names, where they are not the true ones."""
     seen = result.seen or {}
-    names = tuple(str(seen[side]["instrument"]) for side in SIDES)
+    names = _names(seen)
     return "correct" if names == result.truth else " | ".join(names)
+
+
+def _names(seen: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(seen[side]["instrument"]) for side in SIDES)
 
 
 def _grouped(methods: Sequence[str] | Mapping[str, Any], headings: Sequence[str]) -> list[str]:
@@ -203,7 +275,12 @@ def _duet_document(result: DuetResult) -> dict[str, Any]:
         scores = None if method.scores is None else method.scores.as_dict()
         if scores is not None:
             scores = {key: value if isinstance(value, bool) else sides(value) for key, value in scores.items()}
-        methods[name] = {"labels": sides(method.labels), "scores": scores}
+        methods[name] = {
+            "labels": sides(method.labels),
+            "scores": scores,
+            "likely_sdr": sides(method.likely_sdr),
+            "quieter_sdr": {below: sides(pair) for below, pair in method.quieter_sdr.items()},
+        }
     return {
         "name": result.name,
         "truth": sides(result.truth),

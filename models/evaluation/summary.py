@@ -6,10 +6,12 @@ Means are over stems that could be measured; `silent` counts the duets left out 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
+from scipy.stats import spearmanr
 
+from models.certainty import LOW_DB
 from models.evaluation.duets import DuetResult, MethodResult
 from models.evaluation.scores import Sides
 from models.instruments import NAMES
@@ -30,6 +32,29 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
+class LikelySummary:
+    """How well the SDR that a method itself expects of its stems agrees with what they have.
+
+    Attributes
+    ----------
+    stems : int
+        Those that were measured and that the method said something of.
+    rank_correlation : float or None
+        Spearman's, 1 where the order is the same; None where there is no order.
+    mean_error_db : float
+        Mean of the absolute differences.
+    low, rightly_low : int
+        Stems that were said to be below `models.certainty.LOW_DB`, and those of them that are.
+    """
+
+    stems: int
+    rank_correlation: float | None
+    mean_error_db: float
+    low: int
+    rightly_low: int
+
+
+@dataclass(frozen=True, slots=True)
 class MethodSummary:
     """One method over all duets.
 
@@ -43,6 +68,10 @@ class MethodSummary:
         labels were given or the truth is not known.
     silent : int
         Duets with a silent stem.
+    likely_sdr : LikelySummary or None
+        None where the method does not say what SDR it expects.
+    quieter_sdr : dict
+        Mean SDR in dB of the quieter player, by how many dB it is quieter.
     """
 
     means: Means
@@ -50,6 +79,8 @@ class MethodSummary:
     label_accuracy_by_side: float | None
     label_accuracy_by_duet: float | None
     silent: int
+    likely_sdr: LikelySummary | None = None
+    quieter_sdr: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +156,31 @@ def _of_method(results: Sequence[DuetResult], name: str, *, labels_found: bool) 
         label_accuracy_by_side=_average(sides),
         label_accuracy_by_duet=_average(left and right for left, right in zip(sides[::2], sides[1::2], strict=True)),
         silent=sum(method.scores is None for method in mine),
+        likely_sdr=_likely(mine),
+        quieter_sdr={
+            below: _average(sdr for method in mine for sdr in method.quieter_sdr[below] if sdr is not None)
+            for below in mine[0].quieter_sdr
+        },
+    )
+
+
+def _likely(results: Sequence[MethodResult]) -> LikelySummary | None:
+    pairs = [
+        pair
+        for result in results
+        if result.likely_sdr is not None and result.scores is not None
+        for pair in zip(result.likely_sdr, result.scores.sdr_as_placed, strict=True)
+    ]
+    if not pairs:
+        return None
+    likely, true = np.transpose(pairs)
+    ordered = len(set(likely)) > 1 and len(set(true)) > 1
+    return LikelySummary(
+        stems=len(pairs),
+        rank_correlation=float(spearmanr(likely, true).statistic) if ordered else None,
+        mean_error_db=float(np.abs(likely - true).mean()),
+        low=int((likely < LOW_DB).sum()),
+        rightly_low=int(((likely < LOW_DB) & (true < LOW_DB)).sum()),
     )
 
 

@@ -10,8 +10,9 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.adaptive import Fit, Settings
+from models.children import begin_child, interrupts_held
+from models.errors import TrainingDataError
 from models.instruments import index_of
 from models.log_bands import N_BANDS
 from models.masks import ratio_mask
@@ -80,19 +83,17 @@ def collect_clips(
     Raises
     ------
     TrainingDataError
-        If a solo cannot be used.
+        If a solo cannot be used, or a process died; what is finished is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     spans = [(first, min(CHUNK, count - first)) for first in range(0, count, CHUNK)]
     missing = [span for span in spans if not _labels_file(folder, span).exists()]
     done = count - sum(size for _, size in missing)
     if missing:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(mixer, banks, folder)) as pool:
-            for future in as_completed([pool.submit(_make_chunk, span) for span in missing]):
-                done += future.result()
-                if progress is not None:
-                    progress(done, count)
+        for size in _made(missing, mixer, banks, folder, jobs):
+            done += size
+            if progress is not None:
+                progress(done, count)
     return Clips(
         chunks=tuple(np.load(_chunk_file(folder, span), mmap_mode="r") for span in spans),
         labels=np.concatenate([np.load(_labels_file(folder, span)) for span in spans]),
@@ -127,12 +128,31 @@ def make_clip(mixer: Mixer, banks: Banks, number: int) -> tuple[NDArray[np.float
     return rows.to(torch.float16).numpy(), (labels[0], labels[1])
 
 
+def _made(missing: list[Span], mixer: Mixer, banks: Banks, folder: Path, jobs: int) -> Iterator[int]:
+    """Make chunks, and yield the size of each that is done."""
+    # Spawned, not forked: a forked child would inherit torch's threads in an unknown state.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(mixer, banks, folder)) as pool:
+        try:
+            with interrupts_held():
+                futures = [pool.submit(_make_chunk, span) for span in missing]
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise TrainingDataError(
+                "a process that makes clips died, most likely for want of memory; what is finished is kept. "
+                "Run the same command again, with fewer --jobs"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
 _work: list[tuple[Mixer, Banks, Path]] = []
 """What all chunks of a process are made from."""
 
 
 def _begin(mixer: Mixer, banks: Banks, folder: Path) -> None:
-    torch.set_num_threads(1)
+    begin_child()
     torch.set_flush_denormal(True)
     _work[:] = [(mixer, banks, folder)]
 

@@ -35,7 +35,7 @@ def cross_fitted_banks(
     Raises
     ------
     TrainingDataError
-        If an instrument's solos all have one origin, or a recording cannot be used.
+        If an instrument's solos all have one origin, the network leaves it no basis, or a recording cannot be used.
     """
     banks: Banks = {}
     for instrument in INSTRUMENTS:
@@ -55,6 +55,11 @@ def cross_fitted_banks(
         for origin in origins:
             others = whose != origin
             columns, _ = select_covering(S[:, others], X[:, others], instrument.index, keep, seed)
+            if columns.shape[1] == 0:
+                raise TrainingDataError(
+                    f"the MIML network takes every spectrum of {instrument.name} but those from {origin!r} for another "
+                    "instrument, so there are no bases: add other sources, or learn a network with `duetto train`"
+                )
             banks[instrument.name, origin] = columns.astype(np.float16)
         if progress is not None:
             progress(instrument.name)

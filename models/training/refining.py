@@ -11,6 +11,7 @@ and since the stems sum to the mix, the error of both is the same.
 from __future__ import annotations
 
 import copy
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -201,8 +202,8 @@ class _State:
             self.network.load_state_dict(held["network"])
             self.average.load_state_dict(held["average"])
             self.optimiser.load_state_dict(held["optimiser"])
-        except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
+            return int(held["step"]), [Point(**point) for point in held["curve"]], list(held["gains"])
+        except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingDataError(
                 f"the checkpoint {self.path.name} is damaged or of another version: remove it to begin anew"
             ) from error
-        return int(held["step"]), [Point(**point) for point in held["curve"]], list(held["gains"])

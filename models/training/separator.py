@@ -87,6 +87,8 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
         If the device is not there.
     """
     check_page_path(options.report_file)
+    if options.clips < BATCH:
+        raise TrainingDataError(f"a separator is learnt from at least {BATCH} clips, {options.clips} were asked for")
     device = resolve_device(options.device)
     miml, _ = load_miml(options.miml_file)
     torch.set_num_threads(options.jobs)

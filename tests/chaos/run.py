@@ -26,7 +26,7 @@ from tests.chaos.traffic import Traffic
 
 # Enough that both workers are always busy, though some clients wait for a job that was lost.
 CLIENTS: Final = 20
-# A lost worker is noticed after some 21 s; a job can lose three.
+# A lost worker is noticed after some 11 s; a job can lose three.
 _DRAIN_S: Final = 240.0
 
 

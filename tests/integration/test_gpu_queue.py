@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from app.main import create_app
 from app.queue import GPU_QUEUE_NAME, QUEUE_NAME
 from app.settings import Settings
 from app.stack import ROOT_WARNING_FILTER, WORKER_APP, running_stack, worker_environment
+from app.supervisor import Child
 from tests.conftest import ServedApp
 from tests.media import write_wav
 from tests.unit.signals import noise
@@ -87,10 +87,14 @@ def worker(settings: Settings, *options: str) -> Iterator[None]:
         sys.executable, "-P", "-W", ROOT_WARNING_FILTER, "-m", "celery", "--quiet", "-A", WORKER_APP, "worker",
         "--without-gossip", "--without-mingle", *options,
     ]  # fmt: skip
-    with subprocess.Popen(command, env=worker_environment(settings), cwd=folder) as process:
+    # Under a guardian: it goes with this process, however that ends.
+    child = Child(command, env=worker_environment(settings), cwd=folder, grace_s=PATIENCE_S)
+    try:
         yield
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 0
+        child.request_stop()
+        assert child.wait(PATIENCE_S) == 0
+    finally:
+        child.kill()
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -17,6 +17,7 @@ import redis
 import soundfile
 
 from app.broker import connect
+from app.jobs.lease import LOST_AFTER_S
 from app.queue import QUEUE_NAME
 from app.settings import Settings
 from app.stack import Stack, running_stack
@@ -31,12 +32,12 @@ NAMES = {"left": "violin", "right": "cello"}
 DATA_FOLDERS = {"upload", "artifacts"}
 
 
-def settings_in(folder: Path, **more: Any) -> Settings:
+def settings_in(folder: Path, workers: int = 1, **more: Any) -> Settings:
     return Settings(
         data_dir=folder / "data",
         cache_dir=folder / "cache",
         port=0,
-        workers=1,
+        workers=workers,
         separator="report",
         offline=True,
         redis_url=None,
@@ -129,6 +130,36 @@ def test_a_job_survives_its_whole_worker(stack: Stack, http: httpx.Client, long_
     job = ended(http, job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
     check_whole(stack, job_id, long_sound)
+
+
+def test_a_worker_that_stalls(tmp_path: Path, long_sound: Path, short_sound: Path) -> None:
+    with (
+        running_stack(settings_in(tmp_path, workers=2)) as stack,
+        httpx.Client(base_url=stack.url, timeout=60.0, trust_env=False) as http,
+        closing(connect(stack.settings)) as broker,
+    ):
+        job_id = post(http, long_sound)
+        until(lambda: separating(http, job_id))
+        stalled = int(str(broker.hget(f"duetto:job:{job_id}", "worker")).rpartition(":")[2])
+        # Starved for a while, as by others on its machine, it keeps its job.
+        os.kill(stalled, signal.SIGSTOP)
+        time.sleep(LOST_AFTER_S / 2)
+        assert broker.hexists(f"duetto:job:{job_id}", "heartbeat_at")
+        os.kill(stalled, signal.SIGCONT)
+        beat = broker.hget(f"duetto:job:{job_id}", "heartbeat_at")
+        until(lambda: broker.hget(f"duetto:job:{job_id}", "heartbeat_at") != beat)
+        assert look(http, job_id)["attempts"] == 1
+        # For longer, it loses it; and both have it in hand when it comes back.
+        os.kill(stalled, signal.SIGSTOP)
+        until(lambda: look(http, job_id)["attempts"] == 2 and separating(http, job_id))
+        os.kill(stalled, signal.SIGCONT)
+        job = ended(http, job_id)
+        assert (job["state"], job["attempts"]) == ("succeeded", 2)
+        check_whole(stack, job_id, long_sound)
+        # The one that stalled takes jobs again, and nothing that it had is sent a third time.
+        assert [ended(http, post(http, short_sound))["attempts"] for _ in range(4)] == [1] * 4
+        assert look(http, job_id) == job
+        assert Path(f"/proc/{stalled}").exists()
 
 
 def test_a_job_survives_a_deploy(stack: Stack, http: httpx.Client, tmp_path: Path) -> None:

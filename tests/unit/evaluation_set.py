@@ -114,7 +114,7 @@ class LeftGetsNothing(GuidedNMF):
         return 0.0 * super().mask(V, left, right, should_stop)
 
 
-def frames_of(duet: Duet) -> Iterator[NDArray[np.uint8]]:
+def frames_of(duet: Duet, _in_rounds: bool = False) -> Iterator[NDArray[np.uint8]]:
     """The frames of a duet, by Pillow alone."""
     for path in duet.images:
         with Image.open(path) as picture:

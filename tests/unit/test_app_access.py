@@ -8,16 +8,17 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import redis
 from fastapi import FastAPI
 
-from app.client import DuettoClient, ProblemError, UnusableKey
+import duetto
 from app.commands import key as key_command
 from app.commands import serve
 from app.errors import ConfigurationError
@@ -27,6 +28,7 @@ from app.keys import make_entry, make_key, parse_keyring
 from app.main import create_app
 from app.settings import Settings
 from app.storage.protocol import Storage
+from tests.both_clients import both_clients
 from tests.conftest import ServedApp
 from tests.unit.test_app_api import MP4, VIDEO, finish, post
 from tests.unit.test_app_bad_input import UNKNOWN_ID, problem
@@ -87,7 +89,7 @@ def test_every_call_to_jobs_needs_a_key(keyed: FastAPI, settings: Settings) -> N
 def test_the_document_says_which_calls_need_a_key(keyed: FastAPI) -> None:
     for path, operations in keyed.openapi()["paths"].items():
         for method, operation in operations.items():
-            needs_key = path.startswith("/v1/jobs") or path == "/metrics"
+            needs_key = path.startswith("/v1/jobs") or path in ("/metrics", "/v1/methods")
             assert ("security" in operation) == needs_key, (method, path)
             assert ("401" in operation["responses"]) == needs_key, (method, path)
 
@@ -170,23 +172,37 @@ def test_a_quota_is_each_key_s_own(settings: Settings, redis_client: redis.Redis
         post(other)
 
 
+@both_clients
 def test_the_client_shows_its_key(
-    alice: httpx.Client, tmp_path: Path, store: JobStore, storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    make_client: Callable[..., Any], alice: httpx.Client, tmp_path: Path, store: JobStore, storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     video = tmp_path / "duet.mp4"
     video.write_bytes(MP4)
-    with DuettoClient(str(alice.base_url), api_key=ALICE) as client:
+    with make_client(str(alice.base_url), api_key=ALICE) as client:
         job = client.submit(video)
         finish(job.id, store, storage)
-        assert client.download(job.id, "left.wav", tmp_path / "left.wav").read_bytes() == b"left.wav" * 100
+        assert client.download(job, "left", tmp_path / "left.wav").read_bytes() == b"left.wav" * 100
     monkeypatch.setenv("DUETTO_API_KEY", ALICE)
-    with DuettoClient(str(alice.base_url)) as client:
-        assert client.job(job.id).state == "succeeded"
+    with make_client(str(alice.base_url)) as client:
+        assert client.wait(job.id).state == "succeeded"
     monkeypatch.setenv("DUETTO_API_KEY", BOB)
-    with DuettoClient(str(alice.base_url)) as client, pytest.raises(ProblemError, match="job_not_found"):
-        client.job(job.id)
-    with pytest.raises(UnusableKey, match="DUETTO_API_KEY"):
-        DuettoClient(str(alice.base_url), api_key="schlüssel")
+    with make_client(str(alice.base_url)) as client:
+        for call in (client.job, client.wait, client.fetch, client.cancel, client.delete):
+            with pytest.raises(duetto.JobNotFound):
+                call(job.id)
+    monkeypatch.setenv("DUETTO_API_KEY", "duetto_wrong")
+    with (
+        make_client(str(alice.base_url)) as client,
+        pytest.raises(duetto.Unauthorized, match="not one of this server's"),
+    ):
+        client.submit(video)
+    monkeypatch.delenv("DUETTO_API_KEY")
+    with make_client(str(alice.base_url)) as client, pytest.raises(duetto.Unauthorized, match="asks for an API key"):
+        client.submit(video)
+    for wrong in ("schlüssel", "two\nlines"):
+        with pytest.raises(duetto.UnusableKey, match="DUETTO_API_KEY"):
+            make_client(str(alice.base_url), api_key=wrong)
 
 
 def test_a_key_is_known_by_its_hash_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,12 @@ def post(client: httpx.Client, files: Any = None, **data: str) -> dict[str, Any]
     return body
 
 
-def finish(job_id: str, store: JobStore, storage: Storage) -> None:
+def finish(job_id: str, store: JobStore, storage: Storage, files: Mapping[str, bytes] | None = None) -> None:
     store.start(job_id)
     with storage.scratch(job_id) as scratch:
         for name in artifact_names(store.get(job_id).options.format):
-            (scratch / name).write_bytes(b'{"labels": {}}' if name == "result.json" else name.encode() * 100)
+            content = b'{"labels": {}}' if name == "result.json" else name.encode() * 100
+            (scratch / name).write_bytes((files or {}).get(name, content))
         assert storage.publish(job_id, scratch)
     store.succeed(job_id)
 

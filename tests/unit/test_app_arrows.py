@@ -19,7 +19,8 @@ from models import instruments as models_instruments
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
     "app": {"worker", "models", "torch", "torchvision", "librosa", "av", "numpy", "soundfile"},
-    "models": {"app", "worker", "fastapi", "celery", "kombu", "redis", "uvicorn"},
+    "duetto": {"app", "worker", "models", "pydantic", "rich", "fastapi", "celery", "redis", "torch"},
+    "models": {"app", "duetto", "worker", "fastapi", "celery", "kombu", "redis", "uvicorn"},
 }
 
 
@@ -61,14 +62,26 @@ def test_the_methods_are_those_of_models() -> None:
     assert {device.AUTO, *device.NAMES} == set(get_args(methods.DeviceName))
 
 
+def loaded_by(program: str) -> set[str]:
+    """The top-level packages that a process has loaded after `program`."""
+    program += "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))\n"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(done.stdout)}
+
+
 def test_the_web_process_loads_no_science() -> None:
-    program = (
-        "import json, sys\n"
+    loaded = loaded_by(
         "from app.main import create_app\n"
         "from app.settings import Settings\n"
         "create_app(Settings(redis_url='redis://localhost:1/0')).openapi()\n"
-        "print(json.dumps(sorted(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
     assert loaded & {"torch", "torchvision", "numpy", "scipy", "librosa", "av", "models", "worker", "celery"} == set()
+
+
+def test_the_client_loads_nothing_of_the_service() -> None:
+    service = {"app", "worker", "models", "torch", "numpy", "soundfile", "pydantic", "celery", "redis", "av"}
+    # httpx too waits until there is a client: `import duetto` alone takes some hundredths of a second.
+    assert loaded_by("import duetto") & {*service, "httpx", "anyio"} == set()
+    loaded = loaded_by("import duetto\nduetto.Client().close()\nduetto.AsyncClient()")
+    assert loaded & service == set()
+    assert {"duetto", "httpx", "anyio"} <= loaded

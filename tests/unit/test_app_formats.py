@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
 
 import httpx
 import pytest
 
-from app.client import DuettoClient
-from app.jobs.record import Job, JobOptions
+from app.jobs.record import JobOptions
 from app.jobs.store import JobStore
-from app.remote import InvalidAnswer, RemoteJob
 from app.stem_formats import BITS, MEDIA_TYPES, STEM_FORMATS, StemFormat, default_bits
 from app.storage.protocol import Storage
 from tests.unit.test_app_api import finish, post
@@ -91,28 +88,3 @@ def test_the_form_is_described(client: httpx.Client) -> None:
     assert set(stem["responses"]["200"]["content"]) == set(MEDIA_TYPES.values())
     (name,) = (parameter for parameter in stem["parameters"] if parameter["name"] == "name")
     assert {"left.wav", "right.flac", "left.mp3"} < set(name["schema"]["enum"])
-
-
-def test_the_client_asks_for_a_format_and_brings_it(
-    client: httpx.Client, store: JobStore, storage: Storage, tmp_path: Path
-) -> None:
-    video = tmp_path / "duet.mp4"
-    video.write_bytes(b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(1000))
-    with DuettoClient(str(client.base_url)) as duetto:
-        job = duetto.submit(video, stem_format="flac", bits=16)
-        record: Job = store.get(job.id)
-        assert (record.options.format, record.options.bits) == ("flac", 16)
-        with pytest.raises(InvalidAnswer, match="no link to its left stem"):
-            job.stem_name("left")
-        finish(job.id, store, storage)
-        job = duetto.wait(job.id)
-        name = job.stem_name("right")
-        assert name == "right.flac"
-        assert duetto.download(job.id, name, tmp_path / name).read_bytes() == b"right.flac" * 100
-
-
-def test_a_name_from_the_network_stays_in_its_folder() -> None:
-    for link in ("/v1/jobs/x/stems/..", "/stems/", "/stems/a\\b.wav", "/stems/.wav", None):
-        job = RemoteJob.of({"id": "x", "state": "succeeded", "links": {"left": link}})
-        with pytest.raises(InvalidAnswer):
-            job.stem_name("left")

@@ -20,7 +20,7 @@ from app.queue import (
     QueueName,
     celery_options,
     move_newest_to_front,
-    next_job_id,
+    next_job_ids,
 )
 from app.settings import Settings
 
@@ -65,10 +65,10 @@ def test_a_message_goes_to_its_own_queue(settings: Settings, redis_client: redis
     for job_id in ("a" * 32, "b" * 32):
         jobs.enqueue(job_id, queue)
     assert {name: redis_client.llen(name) for name in QUEUES} == dict.fromkeys(QUEUES, 0) | {queue: 2}
-    assert next_job_id(redis_client, queue) == "a" * 32
+    assert next_job_ids(redis_client, queue) == ["a" * 32]
     move_newest_to_front(redis_client, queue)
-    assert next_job_id(redis_client, queue) == "b" * 32
-    assert [next_job_id(redis_client, other) for other in QUEUES if other != queue] == [None]
+    assert next_job_ids(redis_client, queue) == ["b" * 32]
+    assert [next_job_ids(redis_client, other) for other in QUEUES if other != queue] == [[]]
 
 
 @pytest.mark.parametrize("queue", QUEUES)

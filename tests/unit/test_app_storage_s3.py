@@ -34,6 +34,7 @@ from tests.storages import Stored, read_artifact
 from tests.unit.test_app_api import MP4, VIDEO
 from tests.unit.test_app_bad_input import problem
 from tests.unit.test_app_store import new_job
+from worker.expiry import sweep
 from worker.jobs import _write_outcome
 
 pytestmark = pytest.mark.parametrize("settings", ["s3"], indirect=True)
@@ -318,4 +319,16 @@ def test_a_download_while_the_bucket_is_away(
     with ServedApp(create_app(away)) as url, httpx.Client(base_url=url, timeout=60) as client:
         for path in ("stems/left.wav", "stems.zip", "result"):
             problem(client.get(f"/v1/jobs/{job.id}/{path}"), 503, "storage_unavailable")
-        problem(client.delete(f"/v1/jobs/{job.id}"), 503, "storage_unavailable")
+
+
+def test_a_job_deleted_while_the_bucket_is_away(
+    settings: Settings, store: JobStore, storage: Storage, job_id: str, stored: Stored, closed_port: int
+) -> None:
+    away = changed(settings, s3_endpoint=f"http://127.0.0.1:{closed_port}")
+    store.create(new_job().model_copy(update={"id": job_id}))
+    with ServedApp(create_app(away)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+        problem(client.get(f"/v1/jobs/{job_id}"), 404, "job_not_found")
+    assert stored() != []
+    sweep(store, storage, orphan_after_s=0.0)
+    assert stored() == [], "its files go when the bucket is back"

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,10 +135,21 @@ def test_submit_without_server_says_how_to_start_one(installed: Path, tmp_path: 
     done = duetto(installed, "submit", str(video), "--server", "http://127.0.0.1:1", "-o", str(tmp_path / "out"))
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "duetto: no Duetto server answers at http://127.0.0.1:1; start one with `duetto serve`\n"
+        "duetto: no Duetto server answers at http://127.0.0.1:1 (Connection refused); start one with `duetto serve`, "
+        "or give another address\n"
     )
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_submit_passes_the_webhook_on(installed: Path, tmp_path: Path, client: httpx.Client) -> None:
+    video = tmp_path / "duet.mp4"
+    video.write_bytes(b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(1000))
+    server = ("--server", str(client.base_url), "-o", str(tmp_path / "out"))
+    done = duetto(installed, "submit", str(video), *server, "--webhook", "https://example.org/hook")
+    assert done.returncode == 1
+    assert "`webhook_url`: this server has no secret to sign webhooks with" in done.stderr
+    assert client.get("/v1/jobs").json()["jobs"] == []
 
 
 def test_submit_of_a_file_that_is_not_there(installed: Path, tmp_path: Path) -> None:

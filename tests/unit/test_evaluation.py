@@ -54,6 +54,7 @@ def work_of(output: Path, *separators: Separator, tagger: GreyTagger | None = No
         separators={one.name: one for one in separators},
         folders={one.name: output / one.name if several else output for one in separators},
         tagger=tagger,
+        listener=None,
         frames_of=frames_of,
         kept=output / "kept",
         code=code,
@@ -187,18 +188,18 @@ def test_the_code_is_known_by_its_text(tmp_path: Path) -> None:
 
 def test_frames_come_from_images_or_from_the_video(tmp_path: Path, duets: tuple[Duet, ...]) -> None:
     look = partial(frames_of_command, limits=MediaLimits())
-    images = list(look(duets[0]))
+    images = list(look(duets[0], False))
     np.testing.assert_allclose(images[0], frame(*PLAYERS[0]), atol=3)
     grey = frame(*PLAYERS[1])
     video = Video(frames=25, width=64, height=32, image=lambda _index, _width, _height: grey)
     path = write_media(tmp_path / "duet.mp4", video=video)
     only_video = Duet(SECOND, duets[1].mix, duets[1].left, duets[1].right, (), path, None)
-    shown = list(look(only_video))
+    shown = list(look(only_video, False))
     assert len(shown) == 2  # of one second, at 2.4 per second
     np.testing.assert_allclose(shown[0][:, 4:28], grey[:, 4:28], atol=4)
     path.write_bytes(b"no video")
     with pytest.raises(EvaluationError, match=f"the pictures of {SECOND} cannot be used"):
-        list(look(only_video))
+        list(look(only_video, False))
 
 
 def separated(root: Path, duets: tuple[Duet, ...]) -> dict[str, object]:

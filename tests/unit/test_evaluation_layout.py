@@ -126,7 +126,7 @@ def test_labels_and_pictures_are_asked_for_only_where_needed(tmp_path: Path) -> 
     for path in (root / "testimage" / SECOND).iterdir():
         path.unlink()
     read_layout(root)
-    with pytest.raises(InvalidLayout, match=r"who plays in tea for two is not known.*--labels tagger"):
+    with pytest.raises(InvalidLayout, match=r"who plays in tea for two is not known.*--labels auto"):
         read_layout(root, needs_labels=True)
     with pytest.raises(InvalidLayout, match=rf"{SECOND} has no pictures: .*testimage/{SECOND}/.*testvideo/{SECOND}"):
         read_layout(root, needs_pictures=True)

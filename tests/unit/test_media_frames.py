@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from worker.errors import (
     TooLong,
     TooManyFrames,
 )
-from worker.media.choice import MAX_SIDE_PX, VideoFrame, picked
+from worker.media.choice import MAX_SIDE_PX, VideoFrame, halving, picked
 from worker.media.decoding.pictures import picture_frames
 from worker.media.decoding.video import video_frames
 from worker.media.limits import MediaLimits
@@ -82,6 +83,42 @@ def test_of_many_frames_a_few_are_spaced_evenly(tmp_path: Path, suffix: str, cod
     # 18 frames at 2.4 a second, of which 0, 4, 9, 13, 17.
     expected = [int(i / 2.4 * 10 + 1e-9) for i in picked(18, 5)]
     assert indices_of(frames) == expected
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 9, 25, 33, 199, 200])
+def test_rounds_halve_the_gaps(n: int) -> None:
+    rounds = halving(n)
+    assert sorted(i for places in rounds for i in places) == list(range(n))
+    assert 1 <= len(rounds[0]) <= 4
+    seen: list[int] = []
+    step = rounds[0][1] - rounds[0][0] if len(rounds[0]) > 1 else 1
+    for places in rounds:
+        assert places == sorted(places)
+        seen = sorted(seen + places)
+        assert {b - a for a, b in pairwise(seen)} <= {step}
+        step //= 2
+
+
+def test_rounds_need_something() -> None:
+    with pytest.raises(ValueError, match="one thing at least"):
+        halving(0)
+
+
+@pytest.mark.parametrize("gop", [5, 250])
+def test_rounds_give_the_same_frames_in_another_order(tmp_path: Path, gop: int) -> None:
+    path = write_media(tmp_path / "a.mp4", video=Video(75, gop=gop))
+    in_order = list(video_frames(path, LIMITS))
+    in_rounds = list(video_frames(path, LIMITS, in_rounds=True))
+    order = [place for places in halving(len(in_order)) for place in places]
+    assert [frame.time_s for frame in in_rounds] == [in_order[place].time_s for place in order]
+    assert indices_of(in_rounds) == [indices_of(in_order)[place] for place in order]
+
+
+def test_images_come_in_rounds_too(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, [f"f{i}.png" for i in range(9)])
+    frames = list(picture_frames(paths, LIMITS, in_rounds=True))
+    assert indices_of(frames) == [0, 4, 8, 2, 6, 1, 3, 5, 7]
+    assert frames[1].time_s == pytest.approx(4 / 2.4)
 
 
 def test_times_share_their_origin_with_the_sound(tmp_path: Path) -> None:

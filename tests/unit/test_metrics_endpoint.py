@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import httpx
 import pytest
 import redis
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from pydantic import SecretStr
 
 from app.broker import connect
 from app.jobs.record import JobError
@@ -21,7 +23,10 @@ from app.presence import About, Presence
 from app.queue import QUEUE_NAME
 from app.settings import Settings
 from tests.conftest import ServedApp
+from tests.unit.test_app_store import new_job
+from tests.unit.webhook_receiver import SECRET, receiving
 from worker.stage_clock import StageClock
+from worker.webhooks.deliverer import Deliverer
 
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(1000)
 TITLE = "a-name-that-nobody-else-has.mp4"
@@ -82,6 +87,29 @@ def test_a_second_attempt_is_a_retry(client: httpx.Client, store: JobStore, redi
     assert value(samples, "duetto_job_attempts_total") == 2
     assert value(samples, "duetto_job_retries_total") == 1
     assert value(samples, "duetto_job_wait_seconds_count") == 1
+
+
+def test_webhooks_are_counted_by_what_came_of_them(
+    settings: Settings, client: httpx.Client, redis_client: redis.Redis
+) -> None:
+    assert value(scrape(client), "duetto_webhooks_pending") == 0
+    now = time.time()
+    store = JobStore(redis_client, clock=lambda: now)
+    allowed = {"webhook_secret": SecretStr(SECRET), "webhook_allow_private": "127.0.0.1/32"}
+    deliverer = Deliverer(settings.model_copy(update=allowed), clock=lambda: now)
+    with receiving() as receiver:
+        receiver.answers = [(500, {}), (410, {})]
+        for _ in range(4):
+            job = new_job(now).model_copy(update={"webhook_url": receiver.url()})
+            store.create(job)
+            store.request_cancel(job.id)
+            deliverer.look()
+            assert deliverer.wait_idle(30)
+    deliverer.stop()
+    samples = scrape(client)
+    states = ("pending", "failed", "delivered")
+    assert [value(samples, "duetto_webhook_attempts_total", state=state) for state in states] == [1, 1, 2]
+    assert value(samples, "duetto_webhooks_pending") == 1, "what was answered 500 is sent again"
 
 
 def test_requests_are_counted_by_route_and_never_by_path(client: httpx.Client, store: JobStore) -> None:

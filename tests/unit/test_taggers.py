@@ -182,3 +182,33 @@ def test_no_server_is_said_not_hung(tmp_path: Path) -> None:
 def test_torchvision_imports_beside_this_torch() -> None:
     code = "from models.taggers.torchvision_compat import ensure_importable as e; e(); e(); import torchvision.models"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_the_mean_over_places_is_the_opinion_of_the_whole(densenet_file: Path) -> None:
+    rng = np.random.default_rng(0)
+    for tagger in (
+        load_tagger("efficientnet-lite2", offline=True),
+        load_tagger("densenet161", weights={"densenet161": densenet_file}),
+    ):
+        pictures = np.stack([tagger.prepare(rng.integers(0, 255, (90, 160, 3)).astype(np.uint8)) for _ in range(2)])
+        # (2, rows, columns, 1000) -> (2, 1000)
+        scores = tagger.class_maps(pictures).mean(axis=(1, 2), dtype=np.float64)
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(shares[:, list(IMAGENET_IDS)], tagger.probabilities(pictures), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "scene", "part"),
+    [(360, 640, (260, 452), (356, 644)), (640, 360, (452, 260), (644, 356)), (100, 100, (260, 260), (132, 132)),
+     (90, 9000, (260, 772), (132, 772))],
+)  # fmt: skip
+def test_scenes_keep_their_proportions(height: int, width: int, scene: tuple[int, int], part: tuple[int, int]) -> None:
+    tagger = load_tagger("efficientnet-lite2", offline=True)
+    picture = np.zeros((height, width, 3), np.uint8)
+    assert tagger.scene(picture).shape == (*scene, 3)
+    assert tagger.part(picture).shape == (*part, 3)
+    with pytest.raises(InvalidPicture):
+        tagger.scene(picture[0])
+    with pytest.raises(InvalidPicture):
+        tagger.part(picture.astype(np.float32))

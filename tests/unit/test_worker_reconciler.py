@@ -17,12 +17,11 @@ from app.jobs.lease import MAX_ATTEMPTS, Leases
 from app.jobs.record import Job, JobError
 from app.jobs.states import JobState, Stage
 from app.jobs.store import JobStore
-from app.queue import QUEUE_NAME, JobQueue, QueueName, delivered_messages, next_job_id
+from app.queue import QUEUE_NAME, JobQueue, QueueName, delivered_messages, next_job_ids
 from app.settings import Settings
 from app.stem_names import RESULT
 from app.storage.protocol import Storage
 from tests.unit.test_app_store import new_job
-from worker.heartbeat import Heartbeat, worker_token
 from worker.reconciler import Reconciler
 from worker.upkeep import Upkeep
 
@@ -113,51 +112,14 @@ def test_a_heartbeat_is_no_news(store: JobStore, job: Job, leases: Leases) -> No
     assert store.get(job.id) == before
 
 
-def test_a_silent_attempt_loses_its_job(
-    store: JobStore, job: Job, queue: JobQueue, reconciler: Reconciler, redis_client: redis.Redis
-) -> None:
-    store.start(job.id)
-    other = posted(store, queue=queue)
-    reconciler.look()
-    assert messages(redis_client) == 1, "one look is not enough"
-    reconciler.look()
-    assert messages(redis_client) == 2
-    assert next_job_id(redis_client) == job.id, "it has waited already"
-    reconciler.look()
-    reconciler.look()
-    assert messages(redis_client) == 2, "it is sent once"
-    assert store.start(job.id).attempts == 2
-    assert store.get(other.id).state is JobState.QUEUED
-
-
-def test_a_living_attempt_keeps_its_job(
-    store: JobStore, job: Job, leases: Leases, reconciler: Reconciler, redis_client: redis.Redis
-) -> None:
-    store.start(job.id)
-    for _ in range(4):
-        reconciler.look()
-        assert leases.beat(job.id, 1)
-    assert messages(redis_client) == 0
-
-
-def test_patience_with_a_silent_attempt(
-    store: JobStore, job: Job, queue: JobQueue, storage: Storage, redis_client: redis.Redis, leases: Leases
-) -> None:
-    store.start(job.id)
-    patient = Reconciler(redis_client, queue, storage)
-    for _ in range(3):
-        patient.look()
-    assert leases.beat(job.id, 1)
-
-
 def test_after_three_attempts_a_job_fails(
     store: JobStore, job: Job, reconciler: Reconciler, redis_client: redis.Redis
 ) -> None:
     for attempt in range(MAX_ATTEMPTS):
         assert store.start(job.id).attempts == attempt + 1
         redis_client.delete(QUEUE_NAME)
-        reconciler.look()
-        reconciler.look()
+        for _ in range(3):
+            reconciler.look()
     failed = store.get(job.id)
     assert failed.state is JobState.FAILED
     assert failed.attempts == MAX_ATTEMPTS
@@ -205,7 +167,7 @@ def test_a_waiting_job_whose_message_vanished(
     for _ in range(3):
         reconciler.look()
     assert messages(redis_client) == 1, "sent once, and only what has waited for a while"
-    assert next_job_id(redis_client) == job.id
+    assert next_job_ids(redis_client) == [job.id]
     assert store.start(job.id).attempts == 1
     assert store.get(new.id).state is JobState.QUEUED
 
@@ -218,7 +180,7 @@ def test_a_message_that_vanishes_again_is_sent_again(
     hasty.look()
     redis_client.delete(QUEUE_NAME)
     hasty.look()
-    assert next_job_id(redis_client) == job.id
+    assert next_job_ids(redis_client) == [job.id]
     hasty.look()
     assert messages(redis_client) == 1, "while it is there it is left alone"
 
@@ -240,22 +202,58 @@ def test_a_message_missing_from_a_long_queue(
         posted(store, OLD + index, queue)
     reconciler.look()
     assert messages(redis_client) == 4
-    assert next_job_id(redis_client) == lost.id
+    assert next_job_ids(redis_client) == [lost.id]
     reconciler.look()
     assert messages(redis_client) == 4
 
 
-@pytest.mark.parametrize("front", ["deleted", "not ours"])
-def test_a_front_that_tells_nothing(
+@pytest.mark.parametrize("front", ["deleted", "begun", "not ours"])
+def test_a_front_that_tells_nothing_is_looked_past(
     store: JobStore, queue: JobQueue, reconciler: Reconciler, redis_client: redis.Redis, front: str
 ) -> None:
-    posted(store, OLD)
+    job = posted(store, OLD)
     if front == "deleted":
         queue.enqueue(uuid.uuid4().hex)
+    elif front == "begun":
+        store.start(posted(store, OLD - 1.0, queue).id)
     else:
         redis_client.lpush(QUEUE_NAME, "[]")
-    reconciler.look()
-    assert messages(redis_client) == 1
+    for _ in range(2):
+        reconciler.look()
+    assert messages(redis_client) == 2
+    assert next_job_ids(redis_client) == [job.id]
+
+
+def test_one_of_several_sent_again_whose_message_vanishes(
+    store: JobStore, queue: JobQueue, storage: Storage, redis_client: redis.Redis
+) -> None:
+    jobs = [posted(store, OLD + index) for index in range(3)]
+    later = posted(store, OLD + 9.0, queue)
+    hasty = Reconciler(redis_client, queue, storage, unstarted_after_s=0.0)
+    hasty.look()
+    sent = next_job_ids(redis_client, most=9)
+    assert set(sent[:3]) == {job.id for job in jobs}
+    assert sent[3:] == [later.id]
+    redis_client.lrem(QUEUE_NAME, 1, redis_client.lrange(QUEUE_NAME, -2, -2)[0])
+    for _ in range(2):
+        hasty.look()
+        assert next_job_ids(redis_client, most=9) == [sent[1], sent[0], *sent[2:]], "that one, and no other twice"
+
+
+def test_a_front_too_long_to_tell_is_left_to_the_workers(
+    store: JobStore, queue: JobQueue, storage: Storage, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.reconciler._MOST_IN_FRONT", 2)
+    hasty = Reconciler(redis_client, queue, storage, unstarted_after_s=0.0)
+    for index in range(3):
+        posted(store, OLD + index)
+    hasty.look()
+    lost = posted(store, OLD + 3.0)
+    hasty.look()
+    assert messages(redis_client) == 3
+    redis_client.rpop(QUEUE_NAME, 2)
+    hasty.look()
+    assert lost.id in next_job_ids(redis_client, most=9)
 
 
 def test_a_dead_process_gives_up_its_job_at_once(
@@ -320,27 +318,6 @@ def test_messages_of_dead_workers_go_when_their_jobs_have_ended(
     store.cancel(jobs[2].id)
     reconciler.look()
     assert not redis_client.exists("unacked", "unacked_index")
-
-
-def test_the_heart_beats_by_itself(store: JobStore, job: Job, settings: Settings, leases: Leases) -> None:
-    store.start(job.id, worker_token())
-    assert leases.attempt_of(job.id, worker_token()) == 1
-    first = leases.running()[0].heartbeat
-    with Heartbeat(job.id, 1, settings, every_s=0.01) as heartbeat:
-        while leases.running()[0].heartbeat == first:
-            time.sleep(0.01)
-        assert not heartbeat.is_lost
-        assert leases.release(job.id, 1)
-        while not heartbeat.is_lost:
-            time.sleep(0.01)
-    assert leases.running()[0].heartbeat is None, "it does not take the job back"
-
-
-def test_a_heart_beats_on_when_the_broker_does_not_answer(settings: Settings, job: Job) -> None:
-    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
-    with Heartbeat(job.id, 1, away, every_s=0.01) as heartbeat:
-        time.sleep(0.05)
-    assert not heartbeat.is_lost, "nobody can take the job away meanwhile"
 
 
 def test_one_upkeep_acts_at_a_time(

@@ -66,6 +66,11 @@ def _checks() -> Sequence[Callable[[Settings], Findings]]:
 
         return check(settings)
 
+    def check_plugins(settings: Settings) -> Findings:
+        from worker.doctor.plugins import check_plugins as check  # noqa: PLC0415
+
+        return check(settings)
+
     def check_media(settings: Settings) -> Findings:
         from worker.doctor.media import check_media as check  # noqa: PLC0415
 
@@ -76,7 +81,9 @@ def _checks() -> Sequence[Callable[[Settings], Findings]]:
 
         return check(settings)
 
-    return check_settings, check_api, check_broker, check_storage, check_models, check_device, check_media
+    return (
+        check_settings, check_api, check_broker, check_storage, check_models, check_device, check_plugins, check_media,
+    )  # fmt: skip
 
 
 def _examined(check: Callable[[Settings], Findings], settings: Settings) -> Findings:

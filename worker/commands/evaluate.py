@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.commands.method import method
 from app.console import console
-from app.methods import SEPARATORS, TAGGERS
+from app.methods import AUTO, LABEL_RULES, Kind
+from app.plugins import names
 from models.errors import ModelsError
 from models.evaluation.errors import EvaluationError
 from worker.errors import JobFailure
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from models.evaluation.duets import DuetResult
     from models.evaluation.layout import Duet
     from models.evaluation.report import Evaluation
-    from models.separators import Separator
+    from models.separators import AnySeparator
     from models.taggers import Tagger
 
 HELP = "Measure labels and stems on a set of duets whose true stems are known."
@@ -37,9 +40,11 @@ ERRORS = (ModelsError,)
 
 DEFAULT_OUTPUT = Path("evaluation")
 KEPT = "kept"
+TRUE = "true"
 # What scores and labels depend on; training does not change them.
 _CODE = ("models", "worker/media")
 _PACKAGES = ("duetto", "numpy", "scipy", "torch")
+_MOST_UNEQUAL_DB = 60.0
 _PIPE_COLUMNS = 240  # of text, where the output is no terminal that would say
 
 
@@ -54,17 +59,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for stems, evaluation.json and evaluation.md (default: ./%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--labels", choices=("true", "tagger"), default="tagger",
-        help="who plays: the truth, or what the tagger sees (default: %(default)s)",
+        "--labels", choices=(TRUE, *LABEL_RULES), default=AUTO,
+        help="who plays: the truth, or what is found by a label rule: fused (picture and sound), report (halves of the "
+        "frame), auto (fused, if the tagger can; the default)",
     )  # fmt: skip
     parser.add_argument(
-        "--separator", nargs="+", choices=SEPARATORS, default=["auto"], metavar="NAME",
-        help=f"methods to compare: {', '.join(SEPARATORS)} (default: auto)",
+        "--separator", nargs="+", type=method(Kind.SEPARATOR), default=["auto"], metavar="NAME",
+        help=f"methods to compare: {', '.join(names(Kind.SEPARATOR))} (default: auto)",
     )  # fmt: skip
-    parser.add_argument("--tagger", choices=TAGGERS, default="auto", help="picture network (default: %(default)s)")
+    parser.add_argument(
+        "--tagger", type=method(Kind.TAGGER), default="auto", metavar="NAME",
+        help=f"what looks at the pictures: {', '.join(names(Kind.TAGGER))} (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N",
         help="processes, one thread each (default: the machine's cores); results are the same with any number",
+    )  # fmt: skip
+    parser.add_argument(
+        "--unequal-db", nargs="+", type=_quieter_db, default=[], metavar="DB",
+        help="separate each duet again, with each player once so many dB quieter than the other (for instance 0 6 12), "
+        "and measure that one",
     )  # fmt: skip
     parser.add_argument(
         "--score-only", action="store_true",
@@ -85,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.results is not None and not args.score_only:
         raise EvaluationError("--results says where finished stems are; give it together with --score-only")
+    if args.unequal_db and args.score_only:
+        raise EvaluationError("--unequal-db makes other mixes, of which there are no finished stems; leave it out")
     try:
         evaluation = _scored(args) if args.score_only else _separated(args)
     except JobFailure as failure:
@@ -98,8 +114,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def frames_of(duet: Duet, limits: MediaLimits) -> Iterator[NDArray[np.uint8]]:
-    """Give the frames of a duet that the report looks at, from its images, else from its video.
+def frames_of(duet: Duet, in_rounds: bool, *, limits: MediaLimits) -> Iterator[NDArray[np.uint8]]:
+    """Give the frames of a duet that the report looks at, from its images, else from its video: in order, or in rounds
+    that halve the gaps.
 
     Yields
     ------
@@ -114,7 +131,9 @@ def frames_of(duet: Duet, limits: MediaLimits) -> Iterator[NDArray[np.uint8]]:
 
     try:
         frames = (
-            video_frames(duet.video, limits) if duet.video and not duet.images else picture_frames(duet.images, limits)
+            video_frames(duet.video, limits, in_rounds=in_rounds)
+            if duet.video and not duet.images
+            else picture_frames(duet.images, limits, in_rounds=in_rounds)
         )
         for frame in frames:
             yield frame.image
@@ -141,30 +160,37 @@ def _separated(args: argparse.Namespace) -> Evaluation:
     from models.evaluation.duets import Separation  # noqa: PLC0415
     from models.evaluation.layout import read_layout  # noqa: PLC0415
     from models.evaluation.results import write_result  # noqa: PLC0415
+    from models.taggers import SceneTagger  # noqa: PLC0415
     from worker.engines import engines_of  # noqa: PLC0415
 
-    looks = args.labels == "tagger"
+    looks = args.labels != TRUE
     duets = read_layout(args.directory, needs_labels=not looks, needs_pictures=looks)
     settings = get_settings()
     engines = engines_of(settings)
     # "auto" and what it stands for are one method.
-    separators: dict[str, Separator] = {one.name: one for one in map(engines.separator, args.separator)}
+    separators: dict[str, AnySeparator] = {one.name: one for one in map(engines.separator, args.separator)}
     tagger: Tagger | None = engines.tagger(args.tagger) if looks else None
+    fused = args.labels != "report" and isinstance(tagger, SceneTagger)
+    if args.labels == "fused" and not fused:
+        raise EvaluationError(f"the tagger {args.tagger} does not say where it sees what; use --labels report")
     several = len(separators) > 1
     folders = {name: args.output / name if several else args.output for name in separators}
     work = Separation(
         separators=separators,
         folders=folders,
         tagger=tagger,
+        listener=engines.listener() if fused else None,
         frames_of=partial(frames_of, limits=MediaLimits.from_settings(settings)),
         kept=args.output / KEPT,
         code=_code(),
+        unequal_db=tuple(sorted(set(args.unequal_db))),
     )
     results = _run_all(duets, work, args.jobs)
     for name, folder in folders.items():
         write_result(folder, {one.name: one.methods[name].labels or ("", "") for one in results})
     provenance = {
-        "labels": args.labels,
+        "labels": args.labels if not looks else ("fused" if fused else "report"),
+        "listener": work.listener.provenance if work.listener else None,
         "tagger": tagger.provenance if tagger else None,
         "separators": {name: separator.parameters for name, separator in separators.items()},
     }
@@ -216,6 +242,16 @@ def _print(evaluation: Evaluation, output: Path) -> None:
             shown.add_row(*map(escape, row))
         out.print(shown)
     out.print(escape(f"Written: {output / JSON_FILE}, {output / MARKDOWN_FILE}"), soft_wrap=True)
+
+
+def _quieter_db(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= _MOST_UNEQUAL_DB:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {_MOST_UNEQUAL_DB:g} dB")
+    return value
 
 
 def _positive(text: str) -> int:

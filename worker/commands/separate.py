@@ -7,9 +7,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from app.commands.method import method
 from app.console import ProgressDisplay, print_summary
 from app.instruments import INSTRUMENT_NAMES
-from app.methods import SEPARATORS, TAGGERS
+from app.methods import AUTO, LABEL_RULES, Kind
+from app.plugins import names
 from app.stem_formats import BITS, STEM_FORMATS
 from worker.errors import JobFailure
 
@@ -28,8 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the stems (default: NAME-stems)")
     parser.add_argument("--left", choices=INSTRUMENT_NAMES, metavar="NAME", help="who plays on the left, if you know")
     parser.add_argument("--right", choices=INSTRUMENT_NAMES, metavar="NAME", help="who plays on the right")
-    parser.add_argument("--separator", choices=SEPARATORS, default="auto", help="how to split the sound")
-    parser.add_argument("--tagger", choices=TAGGERS, default="auto", help="which picture network to use")
+    parser.add_argument(
+        "--separator", type=method(Kind.SEPARATOR), default="auto", metavar="NAME",
+        help=f"how to split the sound: {', '.join(names(Kind.SEPARATOR))} (default: auto)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tagger", type=method(Kind.TAGGER), default="auto", metavar="NAME",
+        help=f"what looks at the picture: {', '.join(names(Kind.TAGGER))} (default: auto)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--labels", choices=LABEL_RULES, default=AUTO,
+        help="how it is found who plays: fused, by picture and sound; report, by halves of the frame (default: auto)",
+    )  # fmt: skip
     parser.add_argument("--format", choices=STEM_FORMATS, default="wav", help="what the stems are (default: wav)")
     parser.add_argument(
         "--bits",
@@ -75,7 +87,13 @@ def run(args: argparse.Namespace) -> int:
     limits = MediaLimits.from_settings(settings)
     bits = {} if args.bits is None else {"bits": args.bits}
     options = JobOptions(
-        left=args.left, right=args.right, separator=args.separator, tagger=args.tagger, format=args.format, **bits
+        left=args.left,
+        right=args.right,
+        separator=args.separator,
+        tagger=args.tagger,
+        labels=args.labels,
+        format=args.format,
+        **bits,
     )
     output: Path = args.output or Path(f"{args.video.stem}-stems")
     source = Source(video=args.video)

@@ -11,6 +11,7 @@ from typing import Final
 from app.doctor.finding import Finding, Findings, ok, problem, warning
 from app.settings import Settings
 from models.errors import InvalidBases
+from models.hearing import LISTENER_WEIGHTS, load_listener
 from models.separators import NAMES as SEPARATORS
 from models.separators import WEIGHTS_OF, get_separator
 from models.taggers import AUTO, REGISTRY, TaggerEntry
@@ -25,6 +26,7 @@ def check_models(settings: Settings) -> Findings:
         yield _check_separator(name, shipped)
     for entry in REGISTRY.values():
         yield _check_tagger(entry, settings)
+    yield _check_listener(shipped)
 
 
 def _check_separator(name: str, shipped: dict[Path, str]) -> Finding:
@@ -32,15 +34,25 @@ def _check_separator(name: str, shipped: dict[Path, str]) -> Finding:
         get_separator(name)
     except InvalidBases as error:
         return problem(MODELS, f"separator {name}: {error}. Install Duetto anew")
+    return _as_installed(f"separator {name}", WEIGHTS_OF[name], shipped)
+
+
+def _check_listener(shipped: dict[Path, str]) -> Finding:
+    try:
+        load_listener()
+    except InvalidBases as error:
+        return problem(MODELS, f"listener: {error}. Install Duetto anew")
+    return _as_installed("listener", LISTENER_WEIGHTS, shipped)
+
+
+def _as_installed(what: str, files: tuple[Path, ...], shipped: dict[Path, str]) -> Finding:
     told = []
-    for file in WEIGHTS_OF[name]:
+    for file in files:
         known, digest = shipped.get(file.resolve()), _sha256(file)
         if known is not None and known != digest:
-            return problem(
-                MODELS, f"separator {name}: {file.name} is not the file that was installed. Install Duetto anew"
-            )
+            return problem(MODELS, f"{what}: {file.name} is not the file that was installed. Install Duetto anew")
         told.append(f"{file.name} is {'as installed' if known else 'readable'} (sha256 {digest[:12]})")
-    return ok(MODELS, f"separator {name}: {', '.join(told)}")
+    return ok(MODELS, f"{what}: {', '.join(told)}")
 
 
 def _check_tagger(entry: TaggerEntry, settings: Settings) -> Finding:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 FRAMES_PER_SECOND = 2.4
 MOST_FRAMES = 200
+_FIRST_ROUND = 4
 # Long side of the frames that are handed on: the networks look at 224 to 260 pixels of a quarter.
 MAX_SIDE_PX = 1280
 
@@ -53,6 +54,27 @@ def picked(n: int, most: int) -> list[int]:
         return [n // 2]
     # Rounded to the nearest, in whole numbers.
     return [(2 * i * (n - 1) + most - 1) // (2 * (most - 1)) for i in range(most)]
+
+
+def halving(n: int) -> list[list[int]]:
+    """Return the indices of `n` things in rounds: at most 4 spread over all of them, then those that halve the gaps,
+    and so on. Each round rises, and there are about as many in it as in all before.
+
+    Raises
+    ------
+    ValueError
+        If `n` is less than 1.
+    """
+    if n < 1:
+        raise ValueError(f"there must be one thing at least, got n={n}")
+    step = 1
+    while n > _FIRST_ROUND * step:
+        step *= 2
+    rounds = [list(range(0, n, step))]
+    while step > 1:
+        rounds.append(list(range(step // 2, n, step)))
+        step //= 2
+    return rounds
 
 
 def shrunk(width: int, height: int) -> tuple[int, int]:

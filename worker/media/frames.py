@@ -16,11 +16,15 @@ from worker.media.choice import (
     MOST_FRAMES,
     ShouldStop,
     VideoFrame,
+    halving,
     picked,
 )
 from worker.media.limits import PICTURE_CPU_S, MediaLimits
 from worker.media.messages import Nonsense
 from worker.media.process import DecoderProcess
+
+# Of `choice.halving` for the most frames that are ever looked at; a child that says more earns nothing by it.
+_MOST_ROUNDS = len(halving(MOST_FRAMES))
 
 __all__ = [
     "FRAMES_PER_SECOND",
@@ -39,8 +43,10 @@ def video_frames(
     fps: float = FRAMES_PER_SECOND,
     most: int = MOST_FRAMES,
     should_stop: ShouldStop | None = None,
+    *,
+    in_rounds: bool = False,
 ) -> Iterator[VideoFrame]:
-    """Yield the chosen frames of the video at `path`, in order: at least one.
+    """Yield the chosen frames of the video at `path`: at least one.
 
     Parameters
     ----------
@@ -50,6 +56,9 @@ def video_frames(
         Of those, this many are kept, spaced evenly.
     should_stop : callable, optional
         Asked before each frame, and while waiting for it.
+    in_rounds : bool
+        False: in order. True: first a few that are spread over the video, then those between, each round halving the
+        gaps (`worker.media.choice.halving`); what is not asked for any more is not decoded.
 
     Raises
     ------
@@ -64,9 +73,15 @@ def video_frames(
     DecodingLimit, DecoderCrashed, OutOfMemory, Canceled
         See `worker.media.process.DecoderProcess.receive`.
     """
-    shown_s = 0.0
-    with DecoderProcess("video", [path], limits, should_stop, fps=fps, most=most) as decoder:
+    shown_s = last_s = 0.0
+    rounds = 1
+    arguments = {"fps": fps, "most": most, "in_rounds": in_rounds}
+    with DecoderProcess("video", [path], limits, should_stop, **arguments) as decoder:
         for frame in _received(decoder, most, should_stop):
+            if in_rounds and frame.time_s < last_s and rounds < _MOST_ROUNDS:
+                # Each round may have to decode the video from its beginning.
+                shown_s, rounds = 0.0, rounds + 1
+            last_s = frame.time_s
             if frame.time_s > shown_s:
                 decoder.earn(limits.cpu_per_s * min(frame.time_s - shown_s, limits.max_duration_s))
                 shown_s = frame.time_s
@@ -79,8 +94,10 @@ def picture_frames(
     fps: float = FRAMES_PER_SECOND,
     most: int = MOST_FRAMES,
     should_stop: ShouldStop | None = None,
+    *,
+    in_rounds: bool = False,
 ) -> Iterator[VideoFrame]:
-    """Yield the chosen pictures of an upload, in the natural order of their names (2 before 10).
+    """Yield the chosen pictures of an upload, in the natural order of their names (2 before 10), or in rounds.
 
     Parameters
     ----------
@@ -92,6 +109,8 @@ def picture_frames(
         This many are decoded, spaced evenly (all, if fewer).
     should_stop : callable, optional
         Asked before each picture, and while waiting for it.
+    in_rounds : bool
+        As for a video.
 
     Raises
     ------
@@ -111,7 +130,8 @@ def picture_frames(
     """
     is_zip = isinstance(source, Path)
     files = [source] if isinstance(source, Path) else list(source)
-    with DecoderProcess("pictures", files, limits, should_stop, fps=fps, most=most, zip=is_zip) as decoder:
+    arguments = {"fps": fps, "most": most, "in_rounds": in_rounds, "zip": is_zip}
+    with DecoderProcess("pictures", files, limits, should_stop, **arguments) as decoder:
         for frame in _received(decoder, most, should_stop):
             decoder.earn(PICTURE_CPU_S)
             yield frame

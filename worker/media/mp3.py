@@ -14,23 +14,19 @@ up to there.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-import av
 import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
 from numpy.typing import NDArray
 
-from worker.media.writer import SampleWriter
+from worker.media.encoded import EncodedWriter, Encoding
 
 MAX_CHANNELS: Final = 2
 # In Hz. MPEG-2.5, MPEG-2 and MPEG-1, three each.
 SAMPLE_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _MPEG_1: Final = 32_000
+_WITHOUT_ID3: Final = {"id3v2_version": "0"}  # there is nothing to say
 _VARIABLE: Final = {"flags": "+qscale", "global_quality": "0"}
 _HEAD_BYTES: Final = 256  # more than the tag needs, wherever it lies in the frame
 _ENCODER: Final = b"Lavf"
@@ -43,51 +39,27 @@ def nearest_rate(sample_rate: int) -> int:
     return next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
 
 
-class Mp3Writer(SampleWriter):
-    """Writes an mp3. The same samples give the same bytes, whatever the blocks they come in.
+class Mp3Writer(EncodedWriter):
+    """Writes an mp3.
 
     What is a little beyond full scale goes in as it is; mp3 has no largest value, but players do.
     """
 
     def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
         """Prepare a file at `path` with `sample_rate` in Hz, one of `SAMPLE_RATES`, and 1 or 2 channels."""
-        super().__init__(path, sample_rate, channels)
-        self._frame_samples = 1152 if sample_rate >= _MPEG_1 else 576
-        self._layout = ("mono", "stereo")[channels - 1]
-        self._tick = Fraction(1, sample_rate)
-        self._container: OutputContainer | None = None
-        self._stream: AudioStream | None = None
-
-    def _open(self) -> None:
-        # Without "bitexact" the header names the version of FFmpeg. No ID3 tag: there is nothing to say.
-        options = {"fflags": "+bitexact", "id3v2_version": "0"}
-        self._container = av.open(str(self.path), "w", format="mp3", options=options)
-        self._stream = self._container.add_stream(
-            "libmp3lame", rate=self.sample_rate, layout=self._layout, options=_VARIABLE
+        layout = ("mono", "stereo")[channels - 1]
+        super().__init__(
+            path, sample_rate, channels, Encoding("mp3", "libmp3lame", "fltp", layout, _WITHOUT_ID3, _VARIABLE)
         )
-        self._stream.codec_context.format = "fltp"
-        self._stream.codec_context.time_base = self._tick
-        self._container.start_encoding()
+        self._frame_samples = 1152 if sample_rate >= _MPEG_1 else 576
 
-    def _put(self, block: NDArray[np.float32]) -> None:
-        frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", self._layout)
-        frame.sample_rate, frame.pts, frame.time_base = self.sample_rate, self.samples, self._tick
-        self._encode(frame)
+    def _as_encoded(self, block: NDArray[np.float32]) -> NDArray[np.generic]:
+        return block
 
     def _close(self, *, whole: bool) -> None:
-        try:
-            if whole:
-                self._encode(None)
-        finally:
-            if self._container is not None:
-                self._container.close()
-            self._container = self._stream = None
+        super()._close(whole=whole)
         if whole and self.samples:
             _write_padding(self.path, self.samples, self._frame_samples)
-
-    def _encode(self, frame: AudioFrame | None) -> None:
-        if self._container is not None and self._stream is not None:
-            self._container.mux(self._stream.encode(frame))
 
 
 def _write_padding(path: Path, samples: int, frame_samples: int) -> None:

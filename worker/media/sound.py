@@ -20,10 +20,10 @@ from worker.media.process import DecoderProcess
 
 
 class SoundReader:
-    """Reads the sound of one file, block by block, in memory that does not grow with its length.
+    """What the worker reads an upload's sound through: starts a child that decodes it, and believes nothing it says.
 
-    A context manager; entering decodes up to the first samples to learn the format. `blocks` may be
-    called again and again, and gives the same samples each time.
+    A context manager; on entering, the first child tells the format. `blocks` may be called again and again, each
+    time with a child of its own, and gives the same samples each time. Memory does not grow with the length.
 
     Attributes
     ----------

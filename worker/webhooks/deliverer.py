@@ -22,6 +22,8 @@ from app.errors import JobNotFound
 from app.jobs.record import Delivery, Job
 from app.jobs.store import JobStore
 from app.logs.context import log_context
+from app.metrics.families import WEBHOOK_ATTEMPTS
+from app.metrics.tally import Tally
 from app.settings import Settings
 from app.webhooks.address import parse_networks
 from app.webhooks.message import message_body, message_id
@@ -166,6 +168,9 @@ class Deliverer:
             answer = Answer(error="internal_error")
         delivery = after_attempt(job.delivery or Delivery(), answer, self._clock(), self._draw)
         if self._outbox.settle(claim, delivery):
+            tally = Tally()
+            tally.count(WEBHOOK_ATTEMPTS, delivery.state)
+            tally.try_flush(self._client)
             _log(claim.job_id, delivery, answer)
 
     def _send(self, job: Job, url: str) -> Answer:

@@ -27,7 +27,7 @@ from worker.errors import (
     PictureTooLarge,
     TooManyFrames,
 )
-from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, VideoFrame, picked, shrunk
+from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, VideoFrame, halving, picked, shrunk
 from worker.media.choice import Image as Picture
 from worker.media.decoding.container import check_size
 from worker.media.limits import MIB, MediaLimits
@@ -48,8 +48,11 @@ def picture_frames(
     limits: MediaLimits,
     fps: float = FRAMES_PER_SECOND,
     most: int = MOST_FRAMES,
+    *,
+    in_rounds: bool = False,
 ) -> Iterator[VideoFrame]:
-    """Yield the chosen pictures of an upload, in the natural order of their names (2 before 10).
+    """Yield the chosen pictures of an upload, in the natural order of their names (2 before 10), or that order in
+    rounds of `choice.halving`.
 
     Parameters
     ----------
@@ -86,7 +89,10 @@ def picture_frames(
                 f"The upload holds {count:,} pictures; at most {limits.max_images:,} are allowed. "
                 "Upload fewer: 2.4 a second are enough."
             )
-        for i in picked(count, most):
+        chosen = picked(count, most)
+        if in_rounds:
+            chosen = [chosen[place] for places in halving(len(chosen)) for place in places]
+        for i in chosen:
             with _failures_of(f"Picture {i + 1} of {count}"), openers[i]() as file:
                 image = _decoded(file, limits)
             yield VideoFrame(i / fps, image)

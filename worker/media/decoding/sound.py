@@ -43,10 +43,10 @@ FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1
 
 
 class SoundDecoder:
-    """Reads the sound of one file, block by block, in memory that does not grow with its length.
+    """What runs within the child: decodes the sound of one file with FFmpeg and lays it onto one timeline.
 
-    A context manager; entering decodes up to the first samples to learn the format. `blocks` may be
-    called again and again, and gives the same samples each time.
+    A context manager; entering decodes up to the first samples to learn the format. `blocks` may be called again and
+    again, opens the file anew, and gives the same samples each time. Memory does not grow with the length.
 
     Attributes
     ----------

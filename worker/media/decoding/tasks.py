@@ -33,13 +33,15 @@ def _sound(files: list[Path], limits: MediaLimits, _: Arguments, pipe: int, __: 
 
 
 def _video(files: list[Path], limits: MediaLimits, arguments: Arguments, pipe: int, _: Confinement) -> None:
-    for frame in video_frames(files[0], limits, arguments["fps"], arguments["most"]):
+    rounds = arguments["in_rounds"]
+    for frame in video_frames(files[0], limits, arguments["fps"], arguments["most"], in_rounds=rounds):
         messages.send_picture(pipe, frame)
 
 
 def _pictures(files: list[Path], limits: MediaLimits, arguments: Arguments, pipe: int, _: Confinement) -> None:
     source = files[0] if arguments["zip"] else files
-    for frame in picture_frames(source, limits, arguments["fps"], arguments["most"]):
+    rounds = arguments["in_rounds"]
+    for frame in picture_frames(source, limits, arguments["fps"], arguments["most"], in_rounds=rounds):
         messages.send_picture(pipe, frame)
 
 

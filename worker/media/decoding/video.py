@@ -20,7 +20,7 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.stream import VideoStream
 
 from worker.errors import FramesUnreadable, NoPicture, TooManyFrames
-from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, Image, VideoFrame, picked, shrunk
+from worker.media.choice import FRAMES_PER_SECOND, MOST_FRAMES, Image, VideoFrame, halving, picked, shrunk
 from worker.media.decoding.container import check_size, opened, origin, packets, picture_stream
 from worker.media.decoding.probe import too_long
 from worker.media.limits import MediaLimits
@@ -37,8 +37,10 @@ def video_frames(
     limits: MediaLimits,
     fps: float = FRAMES_PER_SECOND,
     most: int = MOST_FRAMES,
+    *,
+    in_rounds: bool = False,
 ) -> Iterator[VideoFrame]:
-    """Yield the chosen frames of the video at `path`, in order: at least one.
+    """Yield the chosen frames of the video at `path`, in order or in rounds of `choice.halving`: at least one.
 
     Parameters
     ----------
@@ -59,18 +61,20 @@ def video_frames(
         See `worker.media.decoding.container.opened`.
     """
     index = _Index(path, limits)
-    chosen = index.chosen(fps, most)
-    shown = {}
+    every = index.chosen(fps, most)
     found = False
     screen = _Screen(path, limits, index)
-    for pts, image in screen.show(sorted({pts for pts, _ in chosen})):
-        shown[pts] = image
-        while chosen and chosen[0][0] <= pts:
-            wanted, time_s = chosen.pop(0)
-            if wanted in shown:
-                found = True
-                yield VideoFrame(time_s, shown[wanted])
-        shown = {pts: image}
+    for places in halving(len(every)) if in_rounds else [list(range(len(every)))]:
+        chosen = [every[place] for place in places]
+        shown = {}
+        for pts, image in screen.show(sorted({pts for pts, _ in chosen})):
+            shown[pts] = image
+            while chosen and chosen[0][0] <= pts:
+                wanted, time_s = chosen.pop(0)
+                if wanted in shown:
+                    found = True
+                    yield VideoFrame(time_s, shown[wanted])
+            shown = {pts: image}
     if not found:
         raise FramesUnreadable(
             "The picture of the video cannot be decoded. Check that it plays, convert it to H.264 in an MP4 "
