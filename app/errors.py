@@ -110,7 +110,7 @@ class SameInstrument(InvalidRequest):
 
 
 class UnknownOption(InvalidRequest):
-    """A separator, tagger or format that does not exist, or bits that the format does not have."""
+    """A separator, tagger, label rule or format that does not exist, or bits that the format does not have."""
 
     code = "unknown_option"
     title = "No such choice"

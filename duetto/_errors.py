@@ -22,7 +22,7 @@ The message is meant for users: what was wrong, what was wanted, what to do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from duetto._job import Failure, Job
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
 class Error(Exception):
     """Base of every error that the client raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it pass between processes: what `__init__` takes is not what `args` holds."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[Error], args: tuple[Any, ...], state: dict[str, Any]) -> Error:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ServerUnreachable(Error):

@@ -37,6 +37,7 @@ class _Seen:
     event_id: str = ""
     etag: str = ""
     retry_s: float | None = None
+    has_answered: bool = False
 
 
 async def follow(
@@ -63,13 +64,15 @@ async def follow(
         try:
             async with aclosing(jobs):
                 async for job in jobs:
-                    retries.succeeded(OUTAGE_S)
                     yield job
                     if job.is_final:
                         return
         except _NoStreamError:
             streams = False
         except Error as error:
+            if seen.has_answered:  # since the last failure: a line that breaks now and then is no outage
+                retries.succeeded(OUTAGE_S)
+                seen.has_answered = False
             pause_s = retries.pause_s(error, seen.retry_s)
             left_s = pause_s if deadline is None else max(0.0, deadline - time.monotonic())
             await connection.sleep(min(pause_s, left_s))
@@ -87,7 +90,7 @@ async def _stream(connection: Connection, path: str, seen: _Seen) -> AsyncGenera
                 raise _NoStreamError
             async with aclosing(answer.chunks()) as chunks:
                 async for chunk in chunks:
-                    has_begun = True
+                    has_begun = seen.has_answered = True
                     for event in parser.feed(chunk):
                         seen.event_id = event.last_id
                         if event.name in ("job", "deleted"):
@@ -114,6 +117,7 @@ async def _look(connection: Connection, path: str, seen: _Seen, deadline: float 
     )  # fmt: skip
     async with connection.open(request) as answer:
         await check(answer)
+        seen.has_answered = True
         if answer.status != NOT_MODIFIED:
             seen.etag = answer.headers.get("ETag", "")
             yield Job.of(await read_document(answer))

@@ -41,8 +41,8 @@ def client_arguments(server: str, api_key: str | None, timeout_s: float) -> dict
         "base_url": server.rstrip("/"),
         "headers": headers | ({"Authorization": f"Bearer {key}"} if key else {}),
         "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
-        # Nobody wants a proxy between two programs of one machine.
-        "trust_env": not _is_loopback(_host_of(server)),
+        # Nobody wants a proxy between two programs of one machine, whatever the environment says.
+        "mounts": {"http://": None, "https://": None} if _is_loopback(_host_of(server)) else None,
         # A redirect would turn a POST into a GET, and could take the key elsewhere: who calls gives the new address.
         "follow_redirects": False,
     }

@@ -4,7 +4,8 @@ Where a mask is near 0 or 1, one player is heard alone; near a half both share a
 guess. If a mask m says how likely a point's energy is the left player's, the energy given to the wrong one is, on
 average, m (1 - m) |X|^2. The energy of a stem over that, in dB, ranks stems by how clean they are; a straight line,
 fitted for each separator on mixes whose truth is known (:mod:`models.training.certainty`), makes it an estimate of
-the stem's SDR.
+the stem's SDR: of the scale-invariant one, the plain ratio of what is right to what is wrong. BSS Eval forgives a
+filter as well and gives a dB or two more.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ _TINY = 1e-20
 
 Estimates = tuple[float, float]
 """The likely SDR in dB of the left and of the right stem."""
-LOW_DB = 3.0
-"""A stem whose SDR is below has less than twice as much right as wrong. The line estimates a mean: what is said to be
-below is so more often than not, which `duetto evaluate` counts."""
+POOR_DB = 3.0
+"""A stem whose SDR is below has less than twice as much right as wrong."""
+WARNED_DB = 2.0
+"""A stem whose likely SDR is below is warned of: estimates err by some 2 dB, and so most of these are poor indeed, which
+`duetto evaluate` counts."""
 
 
 @dataclass(frozen=True, slots=True)

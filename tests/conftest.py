@@ -29,7 +29,7 @@ from tests.brokers import Broker, await_answer
 from tests.s3_server import S3Server
 from tests.storages import Stored
 
-# For these tests and what they start. Several processes compute at a time, and threads that are more than the cores spin:
+# For these tests and what they start. Several processes compute at a time, and more threads than there are cores spin:
 # some tests then take a hundred times as long. Nothing above imports NumPy or torch, which read the last three once.
 for _variable in ("DUETTO_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+SILENCE = 1e-5  # full scale 1.0: -100 dB, below the last bit of 16-bit sound
+
 
 class Level:
     """Peak and root mean square over all channels, full scale 1.0."""

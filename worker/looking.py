@@ -22,7 +22,8 @@ from models.players import FusedLabels, label_players
 from models.players.bars import Box
 from models.taggers import SceneTagger
 from worker.engines import Engines
-from worker.errors import Canceled, LabelsUnfit
+from worker.errors import Canceled, LabelsUnfit, SilentSound
+from worker.levels import SILENCE, Level
 from worker.media.limits import MediaLimits
 from worker.media.sound import SoundReader
 from worker.source import Source
@@ -145,13 +146,19 @@ def views(seen: Seen | None) -> list[dict[str, Any]] | None:
 
 
 def _listen(source: Source, engines: Engines, limits: MediaLimits, should_stop: ShouldStop) -> Heard | None:
+    """What is heard of the recording's beginning; raises SilentSound if that is all there is, and silent."""
     listener = engines.listener()
+    level = Level()
 
     def blocks(sound: SoundReader) -> Iterator[NDArray[np.float32]]:
         for block in sound.blocks():
             if should_stop():
                 raise Canceled
+            level.add(block)
             yield block
+        if level.peak < SILENCE:
+            # Before anybody looks for the players of a piece that nobody plays.
+            raise SilentSound
 
     with SoundReader(source.sound, limits, should_stop) as sound:
         return listener.listen(blocks(sound), sound.sample_rate, sound.channels, should_stop)

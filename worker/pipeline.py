@@ -26,7 +26,7 @@ from models.players.fused import FIRST_FRAMES
 from models.separation import separate_blocks
 from worker.engines import Engines
 from worker.errors import Canceled, SilentSound
-from worker.levels import Level
+from worker.levels import SILENCE, Level
 from worker.looking import Seen, look, opinions, views
 from worker.media.limits import MediaLimits
 from worker.media.probe import MediaInfo
@@ -38,7 +38,6 @@ from worker.source import Source
 Report = Callable[[Stage, float], None]
 ShouldStop = Callable[[], bool]
 
-SILENCE = 1e-5  # full scale 1.0: -100 dB, below the last bit of 16-bit sound
 SHORT_CLIP_S = 1.0
 # Seconds of work on two cores, to share out the progress bar: per frame looked at, per second of sound, and per
 # second of sound that is converted (floats are written as they come).

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.certainty import LOW_DB, Estimates
+from models.certainty import POOR_DB, WARNED_DB, Estimates
 
 _MEANINGS = (
     (12.0, "clean: little but {} is heard"),
     (6.0, "fair: the other player is heard faintly behind {}"),
-    (LOW_DB, "rough: the other player is heard clearly beside {}"),
+    (POOR_DB, "rough: the other player is heard clearly beside {}"),
     (-float("inf"), "poor: much of what is heard does not belong to {}, or much of it is missing"),
 )
 
@@ -29,14 +29,14 @@ def quality(estimates: Estimates | None, left: str, right: str) -> dict[str, Any
 
 
 def quality_warnings(estimates: Estimates | None, left: str, right: str) -> list[str]:
-    """Return a sentence for each stem that is likely poor."""
+    """Return a sentence for each stem that is poor more likely than not."""
     if estimates is None:
         return []
     return [
         f"The {side} stem ({_spoken(name)}) is likely poor: an SDR of about {likely:z.0f} dB. At 0 dB as much of it is "
         "wrong as is right, at 10 dB a tenth. Listen before you use it; if a player is named wrongly, name both sides."
         for side, likely, name in (("left", estimates[0], left), ("right", estimates[1], right))
-        if likely < LOW_DB
+        if likely < WARNED_DB
     ]
 
 

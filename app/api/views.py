@@ -34,6 +34,7 @@ JOB_EXAMPLE: Final[JsonDict] = {
         "right": "trumpet",
         "separator": "auto",
         "tagger": "auto",
+        "labels": "auto",
         "format": "wav",
         "bits": 32,
     },

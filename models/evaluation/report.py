@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models.certainty import LOW_DB
+from models.certainty import POOR_DB
 from models.evaluation.duets import DuetResult
 from models.evaluation.layout import SIDES
 from models.evaluation.summary import Means, MethodSummary, Summary, mean_of_sides
@@ -174,15 +174,24 @@ def _unequal_table(methods: Mapping[str, MethodSummary]) -> Table:
 
 def _likely_table(methods: Mapping[str, MethodSummary]) -> Table:
     """How well a method knows how good its stems are."""
-    headings = ("method", "stems", "rank correlation", "mean error, dB", f"said to be below {LOW_DB:g} dB", "rightly")
+    headings = (
+        "method",
+        "stems",
+        "rank correlation with SDR",
+        "with SI-SDR",
+        "mean error, dB",
+        "warned of",
+        f"SI-SDR below {POOR_DB:g} dB",
+    )
     rows = [
         (
             name,
             str(likely.stems),
-            _share(likely.rank_correlation),
+            _share(likely.rank_correlation_sdr),
+            _share(likely.rank_correlation_si_sdr),
             _decibel(likely.mean_error_db),
-            str(likely.low),
-            str(likely.rightly_low),
+            str(likely.warned),
+            str(likely.poor_of_warned),
         )
         for name, method in methods.items()
         if (likely := method.likely_sdr) is not None
@@ -191,9 +200,9 @@ def _likely_table(methods: Mapping[str, MethodSummary]) -> Table:
 
 
 def _stem_table(results: Sequence[DuetResult]) -> Table:
-    """The likely SDR of each stem beside the true one, of the methods that say what they expect."""
+    """The likely SDR of each stem beside the true ones, as placed, of the methods that say what they expect."""
     methods = [name for name, method in results[0].methods.items() if method.likely_sdr is not None]
-    headings = ("stem", *(f"{name} {what}" for name in methods for what in ("likely SDR", "SDR as placed")))
+    headings = ("stem", *(f"{name} {what}" for name in methods for what in ("likely SDR", "SI-SDR", "SDR")))
     rows = []
     for result in results:
         for side, where in enumerate(SIDES):
@@ -201,7 +210,8 @@ def _stem_table(results: Sequence[DuetResult]) -> Table:
             for name in methods:
                 method = result.methods[name]
                 cells.append(_decibel(method.likely_sdr[side] if method.likely_sdr else None))
-                cells.append(_decibel(method.scores.sdr_as_placed[side] if method.scores else None))
+                true = (method.scores.si_sdr_as_placed, method.scores.sdr_as_placed) if method.scores else (None, None)
+                cells += [_decibel(pair[side] if pair else None) for pair in true]
             rows.append(tuple(cells))
     return Table("Stems", headings, tuple(rows))
 

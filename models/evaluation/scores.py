@@ -28,8 +28,8 @@ class Scores:
     ----------
     sdr, sir, sar, si_sdr : (left, right)
         With the assignment of stems to players that has the highest mean SIR, as the literature reports.
-    sdr_as_placed : (left, right)
-        SDR of the left stem for the left player and the right one for the right: what a listener gets.
+    sdr_as_placed, si_sdr_as_placed : (left, right)
+        Of the left stem for the left player and the right one for the right: what a listener gets.
     in_order : bool
         Whether that assignment is left to left, right to right.
     """
@@ -39,6 +39,7 @@ class Scores:
     sar: Sides
     si_sdr: Sides
     sdr_as_placed: Sides
+    si_sdr_as_placed: Sides
     in_order: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def score(references: NDArray[np.float32], stems: NDArray[np.float32]) -> Scores
         sar=_sides(measured.sar),
         si_sdr=_sides(si_sdr(references, stems[order])),
         sdr_as_placed=_sides(measured.sdr if placed else sdr(references, stems)),
+        si_sdr_as_placed=_sides(si_sdr(references, stems)),
         in_order=placed,
     )
 

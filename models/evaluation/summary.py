@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from models.certainty import LOW_DB
+from models.certainty import POOR_DB, WARNED_DB
 from models.evaluation.duets import DuetResult, MethodResult
 from models.evaluation.scores import Sides
 from models.instruments import NAMES
@@ -39,19 +40,20 @@ class LikelySummary:
     ----------
     stems : int
         Those that were measured and that the method said something of.
-    rank_correlation : float or None
-        Spearman's, 1 where the order is the same; None where there is no order.
+    rank_correlation_sdr, rank_correlation_si_sdr : float or None
+        Spearman's, with either ratio as placed: 1 where the order is the same, None where there is no order.
     mean_error_db : float
-        Mean of the absolute differences.
-    low, rightly_low : int
-        Stems that were said to be below `models.certainty.LOW_DB`, and those of them that are.
+        Mean of the absolute differences from SI-SDR as placed, which is what it estimates.
+    warned, poor_of_warned : int
+        Stems whose likely SDR is below `models.certainty.WARNED_DB`, and those of them whose SI-SDR is below `POOR_DB`.
     """
 
     stems: int
-    rank_correlation: float | None
+    rank_correlation_sdr: float | None
+    rank_correlation_si_sdr: float | None
     mean_error_db: float
-    low: int
-    rightly_low: int
+    warned: int
+    poor_of_warned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +167,29 @@ def _of_method(results: Sequence[DuetResult], name: str, *, labels_found: bool) 
 
 
 def _likely(results: Sequence[MethodResult]) -> LikelySummary | None:
-    pairs = [
-        pair
+    stems = [
+        stem
         for result in results
-        if result.likely_sdr is not None and result.scores is not None
-        for pair in zip(result.likely_sdr, result.scores.sdr_as_placed, strict=True)
+        if result.likely_sdr is not None and (scores := result.scores) is not None
+        for stem in zip(result.likely_sdr, scores.sdr_as_placed, scores.si_sdr_as_placed, strict=True)
     ]
-    if not pairs:
+    if not stems:
         return None
-    likely, true = np.transpose(pairs)
-    ordered = len(set(likely)) > 1 and len(set(true)) > 1
+    likely, sdr, si_sdr = np.transpose(stems)
+    warned = likely < WARNED_DB
     return LikelySummary(
-        stems=len(pairs),
-        rank_correlation=float(spearmanr(likely, true).statistic) if ordered else None,
-        mean_error_db=float(np.abs(likely - true).mean()),
-        low=int((likely < LOW_DB).sum()),
-        rightly_low=int(((likely < LOW_DB) & (true < LOW_DB)).sum()),
+        stems=len(stems),
+        rank_correlation_sdr=_rank_correlation(likely, sdr),
+        rank_correlation_si_sdr=_rank_correlation(likely, si_sdr),
+        mean_error_db=float(np.abs(likely - si_sdr).mean()),
+        warned=int(warned.sum()),
+        poor_of_warned=int((warned & (si_sdr < POOR_DB)).sum()),
     )
+
+
+def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+    ordered = min(len(set(values)) for values in (one.tolist(), other.tolist())) > 1
+    return float(spearmanr(one, other).statistic) if ordered else None
 
 
 def _means(stems: Sequence[tuple[MethodResult, Sequence[int]]]) -> Means:

@@ -28,6 +28,9 @@ NOTES_TEMPERATURE = 2.7
 """By which the scores of the MIML network are divided. Chosen by hand: anything from 2 to 6 is about as good."""
 STRANGENESS = 1.5
 """By which both networks are trusted less than held-out training sounds would have it: real recordings are stranger."""
+MISHEARD = 0.2
+"""Share of recordings that are like nothing that was learnt, of which the networks may be sure all the same: so that a
+picture that is clear outvotes any sound."""
 _MOST_SEGMENTS = 6  # of 5 s, factorised for the network that hears notes
 _ITERATIONS = 100  # half of what training takes: the network says the same
 _BATCH_PATCHES = 16
@@ -56,7 +59,9 @@ class Heard:
     @property
     def pair_log_probabilities(self) -> NDArray[np.float64]:
         """Of each of the 28 pairs (:data:`models.hearing.pairs.PAIRS`), given that two different instruments play."""
-        return pair_log_probabilities(self.log_odds)
+        shares = np.exp(pair_log_probabilities(self.log_odds))
+        mixed: NDArray[np.float64] = np.log((1.0 - MISHEARD) * shares + MISHEARD / len(PAIRS))
+        return mixed
 
     @property
     def best_pair(self) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from app.jobs.lease import LOST_AFTER_S
 from app.queue import QUEUE_NAME
 from app.settings import Settings
 from app.stack import Stack, running_stack
+from tests.chaos.processes import children
 from tests.integration.test_serve import descendants
 from tests.media import write_wav
 from tests.unit.signals import noise
@@ -200,6 +201,15 @@ def test_a_job_survives_the_broker(stack: Stack, http: httpx.Client, long_sound:
     assert (job["state"], job["attempts"]) == ("succeeded", 1), "the attempt lived on"
     check_whole(stack, job_id, long_sound)
     assert ended(http, waiting)["state"] == "succeeded"
+
+
+def test_a_child_is_born_with_the_libraries(stack: Stack) -> None:
+    [old] = children(stack.worker_pid)
+    os.kill(old, signal.SIGKILL)
+    until(lambda: children(stack.worker_pid) not in ([old], []))
+    [new] = children(stack.worker_pid)
+    # Before its first job, which so need not wait for them.
+    assert "libtorch" in Path(f"/proc/{new}/maps").read_text()
 
 
 @pytest.fixture

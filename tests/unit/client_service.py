@@ -13,6 +13,7 @@ import pytest
 import redis
 import soundfile
 
+from app.api import events
 from app.jobs.store import JobStore
 from app.main import create_app
 from app.settings import Settings
@@ -63,6 +64,7 @@ def url(meddler: Meddler, redis_client: redis.Redis, monkeypatch: pytest.MonkeyP
     """Where it answers; nobody waits long."""
     monkeypatch.setattr(_retries, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(_following, "SHORTEST_POLL_S", 0.0)
+    monkeypatch.setattr(events, "_RECONNECT_MS", 10)
     with ServedApp(meddler) as url:
         yield url
 

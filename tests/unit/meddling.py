@@ -29,12 +29,14 @@ class Meddler:
     ----------
     refuse : answers given instead of the app's, each once: status, headers, body
     hold : paths with such an end are never answered: as proxies do that wait for the end of an event stream
+    brief : how many event streams end after their first bytes
     damage : how many downloads shall have a wrong byte
     """
 
     app: App
     refuse: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     hold: str = ""
+    brief: int = 0
     damage: int = 0
     seen: list[Seen] = field(default_factory=list)
 
@@ -50,6 +52,9 @@ class Meddler:
         elif self.hold and scope["path"].endswith(self.hold):
             while (await receive())["type"] != "http.disconnect":
                 pass
+        elif self.brief and scope["path"].endswith("/events"):
+            self.brief -= 1
+            await self.app(scope, receive, _briefly(send))
         elif self.damage and "/stems/" in scope["path"]:
             self.damage -= 1
             await self.app(scope, receive, lambda message: send(_damaged(message)))
@@ -72,6 +77,18 @@ class Meddler:
     def calls(self, method: str, ending: str = "") -> list[Seen]:
         """The requests of a method whose path ends so."""
         return [seen for seen in self.seen if seen.method == method and seen.path.endswith(ending)]
+
+
+def _briefly(send: Send) -> Send:
+    has_ended = False
+
+    async def first_bytes(message: Message) -> None:
+        nonlocal has_ended
+        if not has_ended:
+            has_ended = bool(message.get("body"))
+            await send({**message, "more_body": False} if has_ended else message)
+
+    return first_bytes
 
 
 def _damaged(message: Message) -> Message:

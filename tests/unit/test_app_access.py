@@ -221,7 +221,10 @@ def test_no_keys_are_no_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["alice", ALICE, f"alice:{ALICE}", f"Alice:{'0' * 64}", f"{KEYS}x:y", f"a b:{'0' * 64}"]
+    "text",
+    ["alice", ALICE, f"alice:{ALICE}", f"Alice:{'0' * 64}", f"{KEYS}x:y", f"a b:{'0' * 64}"],
+    # The same in every process of pytest-xdist, unlike the keys.
+    ids=["name", "key", "name and key", "capital", "third of three", "space"],
 )
 def test_an_entry_that_is_none_is_told_but_not_shown(text: str, settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match=r"entry \d.*duetto key NAME") as raised:

@@ -74,6 +74,7 @@ def test_posting_a_video(client: httpx.Client, redis_client: redis.Redis, storag
             "right": None,
             "separator": "auto",
             "tagger": "efficientnet-lite2",
+            "labels": "auto",
             "format": "wav",
             "bits": 32,
         },
@@ -115,12 +116,13 @@ def test_posting_sound_with_both_names(client: httpx.Client, store: JobStore) ->
 def test_empty_form_fields_are_fields_not_given(client: httpx.Client) -> None:
     """A browser sends every input of a form, chosen or not."""
     files = {"video": ("duet.mp4", MP4), "audio": ("", b""), "frames": ("", b"")}
-    job = post(client, files, left="", right="", separator="", tagger="")
+    job = post(client, files, left="", right="", separator="", tagger="", labels="")
     assert job["options"] == {
         "left": None,
         "right": None,
         "separator": "auto",
         "tagger": "auto",
+        "labels": "auto",
         "format": "wav",
         "bits": 32,
     }
@@ -297,7 +299,7 @@ def test_openapi_shows_the_choices_and_the_problems(client: httpx.Client) -> Non
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/v1/jobs"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    options = {"left", "right", "separator", "tagger", "format", "bits", "webhook_url"}
+    options = {"left", "right", "separator", "tagger", "labels", "format", "bits", "webhook_url"}
     assert set(form) == {"video", "frames", "audio"} | options
     assert len(form["left"]["enum"]) == 8
     assert {"202", "400", "413", "415", "422", "503", "507"} <= set(operation["responses"])

@@ -78,6 +78,7 @@ POSTS: dict[str, tuple[Any, dict[str, str], int, str, str]] = {
     "same name twice": (VIDEO, {"left": "violin", "right": "Violin"}, 422, "same_instrument", "violin"),
     "unknown separator": (VIDEO, {"separator": "magic"}, 422, "unknown_option", "is one of auto, "),
     "unknown tagger": (VIDEO, {"tagger": "magic"}, 422, "unknown_option", "densenet161"),
+    "unknown label rule": (VIDEO, {"labels": "magic"}, 422, "unknown_option", "is one of auto, fused, report"),
     "unknown format": (VIDEO, {"format": "ogg"}, 422, "unknown_option", "wav, flac, mp3"),
     "bits of mp3": (VIDEO, {"format": "mp3", "bits": "16"}, 422, "unknown_option", "leave `bits` out"),
     "bits that flac has not": (VIDEO, {"format": "flac", "bits": "32"}, 422, "unknown_option", "one of 16, 24"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.certainty import ESTIMATE_RANGE_DB, LOW_DB, Certainty, Line
+from models.certainty import ESTIMATE_RANGE_DB, POOR_DB, WARNED_DB, Certainty, Line
 from models.masks import ratio_mask
 from models.refiner import REFINED_ROWS, Refiner
 from models.separation import separate
@@ -107,7 +107,7 @@ def test_a_duet_that_is_easy_is_known_to_be() -> None:
     assert told[1] is not None
     assert sum(told[0]) > sum(told[1]) + 6.0
     # Tones a semitone apart: one of the two got next to nothing.
-    assert min(told[1]) < LOW_DB < min(told[0])
+    assert min(told[1]) < POOR_DB < min(told[0])
 
 
 def test_the_line_of_nmf_is_the_one_that_training_measured() -> None:
@@ -149,7 +149,7 @@ def test_fitting_finds_the_line_that_there_is() -> None:
 
 @pytest.mark.parametrize(
     ("likely", "word"),
-    [(30.0, "clean"), (12.0, "clean"), (11.9, "fair"), (4.5, "rough"), (2.9, "poor"), (-8.0, "poor")],
+    [(30.0, "clean"), (12.0, "clean"), (11.9, "fair"), (4.5, "rough"), (2.9, "poor"), (1.9, "poor"), (-8.0, "poor")],
 )
 def test_the_result_says_what_the_number_means(likely: float, word: str) -> None:
     told = quality((likely, 7.0), "acoustic_guitar", "flute")
@@ -159,7 +159,7 @@ def test_the_result_says_what_the_number_means(likely: float, word: str) -> None
     assert "the acoustic guitar" in told["left"]["meaning"]
     assert told["right"]["meaning"] == "fair: the other player is heard faintly behind the flute"
     warned = quality_warnings((likely, 7.0), "acoustic_guitar", "flute")
-    assert len(warned) == (likely < LOW_DB)
+    assert len(warned) == (likely < WARNED_DB)
     assert all("The left stem (acoustic guitar) is likely poor" in text for text in warned)
 
 

@@ -295,6 +295,18 @@ def test_a_server_that_is_away(
                 call()
 
 
+def test_no_proxy_stands_between_programs_of_one_machine(
+    make_client: Callable[..., Any], url: str, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    with make_client(url, retries=0) as client:
+        assert client.submit(video).state == "queued"
+    refused = pytest.raises(duetto.ServerUnreachable, match=r"Connection refused|connection attempts failed")
+    with make_client("http://duetto.invalid", retries=0) as client, refused:
+        client.submit(video)
+
+
 @pytest.mark.parametrize("address", ["not a url", "localhost:8000", "http://", "ftp://host", "http://host:port", ""])
 def test_an_address_that_is_none(make_client: Callable[..., Any], address: str) -> None:
     with pytest.raises(duetto.ServerUnreachable, match="is no address of a server"):

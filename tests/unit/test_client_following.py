@@ -62,6 +62,18 @@ def test_after_a_break_it_goes_on_with_what_is_new(
     assert None not in asked[1:]
 
 
+def test_a_line_that_breaks_now_and_then_is_no_outage(
+    make_client: Callable[..., Any], url: str, meddler: Meddler, video: Path, store: JobStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("duetto._following.OUTAGE_S", 0.0)
+    with make_client(url, retries=1) as client:
+        job = client.submit(video)
+        meddler.brief = 6  # each brings no more than the pause that it asks for
+        assert followed(client, job, store) == WHOLE
+    assert meddler.brief == 0
+
+
 def test_whoever_stops_listening_leaves_nothing_open(client: Any, video: Path) -> None:
     job = client.submit(video)
     events = client.events(job)

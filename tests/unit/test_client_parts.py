@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import re
 from collections.abc import Iterator
@@ -287,6 +288,19 @@ def test_a_code_of_a_later_version() -> None:
     assert (found.code, found.errors, found.request_id) == ("too_loud", ({"field": "audio", "message": "loud"},), "r1")
     assert str(found) == "turn it down (too_loud 422)"
     assert str(problem_of(500, "?", {"X-Request-Id": "r1"}, body, "/")) == "turn it down (too_loud 500, request r1)"
+
+
+JOB = Job.of({"id": "1", "state": "running"})
+
+
+@pytest.mark.parametrize("error", [
+    duetto.UnusableFile("gone"), duetto.NotInTime(JOB, 5.0), duetto.QueueFull(503, "full", "50", retry_after_s=30.0),
+    duetto.JobFailed(duetto.Failure("no_audio", "it has no sound", "probe", retryable=False), JOB),
+])  # fmt: skip
+def test_errors_pass_between_processes(error: duetto.Error) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert type(again) is type(error)
+    assert (str(again), vars(again)) == (str(error), vars(error))
 
 
 # --- options, jobs and progress ---

@@ -14,7 +14,7 @@ from models.evaluation.duets import DuetResult, MethodResult
 from models.evaluation.report import Evaluation, as_document, as_markdown, tables
 from models.evaluation.scores import Scores, ceiling, floor, score
 from models.evaluation.summary import summarise
-from models.metrics import sdr
+from models.metrics import sdr, si_sdr
 from models.separation import separate
 from tests.unit.evaluation_set import RATE, Counting, tone
 
@@ -48,6 +48,8 @@ def test_the_scores_are_mir_evals(duet: NDArray[np.float32], stems: NDArray[np.f
     np.testing.assert_allclose(ours.sdr_as_placed, as_placed[0], rtol=0, atol=1e-6)
     # SI-SDR goes with the same assignment: it does not mind the swap.
     assert min(ours.si_sdr) > 5.0
+    np.testing.assert_allclose(ours.si_sdr_as_placed, si_sdr(duet, placed))
+    assert (min(ours.si_sdr_as_placed) > 5.0) is not swapped
 
 
 def test_scores_survive_json(duet: NDArray[np.float32], stems: NDArray[np.float32]) -> None:
@@ -81,7 +83,7 @@ def made_up(name: str, truth: tuple[str, str] | None, found: tuple[str, str] | N
     """A result with round numbers: right is 2 dB above left, SIR, SAR and so on each 10 above the one before."""
     good = Scores(
         sdr=(base, base + 2), sir=(base + 10, base + 12), sar=(base + 20, base + 22), si_sdr=(base + 30, base + 32),
-        sdr_as_placed=(base + 40, base + 42), in_order=base > 0,
+        sdr_as_placed=(base + 40, base + 42), si_sdr_as_placed=(base + 50, base + 52), in_order=base > 0,
     )  # fmt: skip
     methods = {"one": MethodResult(found, good), "two": MethodResult(found, good if base > 0 else None)}
     return DuetResult(name, truth, None, (0.0, 1.0), (20.0, 22.0), methods)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.cli import main
-from models.certainty import LOW_DB, Line
+from models.certainty import POOR_DB, WARNED_DB, Line
 from models.evaluation.duets import DuetResult, MethodResult, Separation
 from models.evaluation.layout import Duet, read_layout
 from models.evaluation.report import Evaluation, as_document, as_markdown, tables
@@ -111,13 +111,15 @@ def test_what_a_separator_expects_is_measured_and_kept(tmp_path: Path, duets: tu
 
 def made_up(name: str, likely: tuple[float, float] | None, true: tuple[float, float] | None, **more: Any) -> DuetResult:
     """A result with this likely and true SDR."""
-    scores = None if true is None else Scores(true, true, true, true, true, in_order=True)
+    # Their SI-SDR is 1 dB below their SDR.
+    plain = None if true is None else (true[0] - 1.0, true[1] - 1.0)
+    scores = None if true is None or plain is None else Scores(true, true, true, plain, true, plain, in_order=True)
     methods = {"sure": MethodResult(None, scores, likely, **more), "mute": MethodResult(None, scores)}
     return DuetResult(name, ("flute", "cello"), None, (0.0, 0.0), (20.0, 20.0), methods)
 
 
 RESULTS = (
-    made_up("a", (4.0, 2.0), (5.0, 2.5), quieter_sdr={"6": (1.0, None), "12": (-4.0, -6.0)}),
+    made_up("a", (4.0, 1.5), (5.0, 2.5), quieter_sdr={"6": (1.0, None), "12": (-4.0, -6.0)}),
     made_up("b", (8.0, 1.0), (7.5, 6.0), quieter_sdr={"6": (2.0, 3.0), "12": (-1.0, -1.0)}),
     made_up("c", (9.0, 9.0), None, quieter_sdr={"6": (None, None), "12": (None, None)}),
 )
@@ -129,10 +131,12 @@ def test_agreement_by_hand() -> None:
     assert likely is not None
     # Duet c cannot be measured. Order of the four: said 3, 2, 4, 1; true 2, 1, 4, 3.
     assert likely.stems == 4
-    assert likely.rank_correlation == pytest.approx(1 - 6 * (1 + 1 + 0 + 4) / (4 * 15))
-    assert likely.mean_error_db == pytest.approx((1.0 + 0.5 + 0.5 + 5.0) / 4)
-    assert LOW_DB == 3.0
-    assert (likely.low, likely.rightly_low) == (2, 1)
+    assert likely.rank_correlation_sdr == pytest.approx(1 - 6 * (1 + 1 + 0 + 4) / (4 * 15))
+    assert likely.rank_correlation_si_sdr == likely.rank_correlation_sdr
+    assert likely.mean_error_db == pytest.approx((0.0 + 0.0 + 1.5 + 4.0) / 4)
+    assert (WARNED_DB, POOR_DB) == (2.0, 3.0)
+    # Warned of is the right one of either duet; of these only that of a is poor.
+    assert (likely.warned, likely.poor_of_warned) == (2, 1)
     assert summary["mute"].likely_sdr is None
     assert summary["sure"].quieter_sdr == {"6": pytest.approx(2.0), "12": pytest.approx(-3.0)}
 
@@ -141,21 +145,22 @@ def test_agreement_by_hand() -> None:
 def test_one_value_has_no_order(likely: tuple[float, float]) -> None:
     found = summarise([made_up("a", likely, (7.0, 7.0))], labels_found=False).methods["sure"].likely_sdr
     assert found is not None
-    assert found.rank_correlation is None
+    assert found.rank_correlation_sdr is None
+    assert found.rank_correlation_si_sdr is None
 
 
 def test_both_are_in_the_tables_and_in_the_document() -> None:
     evaluation = Evaluation(RESULTS, summarise(RESULTS, labels_found=False), {})
     by_title = {table.title: table for table in tables(evaluation)}
-    assert by_title["Likely SDR"].rows == (("sure", "4", "0.400", "1.75", "2", "1"),)
-    assert by_title["Stems"].headings == ("stem", "sure likely SDR", "sure SDR as placed")
-    assert by_title["Stems"].rows[1] == ("a, right", "2.00", "2.50")
-    assert by_title["Stems"].rows[4] == ("c, left", "9.00", "-")
+    assert by_title["Likely SDR"].rows == (("sure", "4", "0.400", "0.400", "1.38", "2", "1"),)
+    assert by_title["Stems"].headings == ("stem", "sure likely SDR", "sure SI-SDR", "sure SDR")
+    assert by_title["Stems"].rows[1] == ("a, right", "1.50", "1.50", "2.50")
+    assert by_title["Stems"].rows[4] == ("c, left", "9.00", "-", "-")
     page = as_markdown(evaluation)
     assert "## Stems" in page
     document = json.loads(json.dumps(as_document(evaluation), allow_nan=False))
     method = document["duets"][0]["methods"]["sure"]
-    assert method["likely_sdr"] == {"left": 4.0, "right": 2.0}
+    assert method["likely_sdr"] == {"left": 4.0, "right": 1.5}
     assert method["quieter_sdr"]["6"] == {"left": 1.0, "right": None}
     assert document["summary"]["methods"]["sure"]["quieter_sdr"] == {"6": 2.0, "12": -3.0}
     assert document["summary"]["methods"]["mute"]["likely_sdr"] is None

@@ -90,7 +90,8 @@ def test_provenance_says_what_was_learnt_from_and_how(trained: Path, sound: Path
     assert [point["step"] for point in record["curve"]] == [1, 2]
     assert record["sdr_lines"].keys() == {"nmf", "learned"}
     assert record["hours_of_clips"] == round(CLIPS * 5.9 / 3600, 2)
-    assert {source["name"] for source in record["sources"]} == {"wood", "steel"}
+    collections = {f"{name}/{origin}" for name in ("cello", "flute") for origin in ("wood", "steel")}
+    assert {source["name"] for source in record["sources"]} == collections
     text = json.dumps(record)
     assert str(sound) not in text
     assert str(trained) not in text
@@ -113,14 +114,9 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on_to_the_same_result(
     for made in ("solos", "notes"):
         if (trained / "cache" / made).exists():
             shutil.copytree(trained / "cache" / made, cache / made)
+    script = "import sys; from app.cli import main; sys.exit(main())"
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from app.cli import main; sys.exit(main())",
-            "train",
-            *words_of(sound, cache, out),
-        ],
+        [sys.executable, "-c", script, "train", *words_of(sound, cache, out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

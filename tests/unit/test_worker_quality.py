@@ -14,7 +14,7 @@ from rich.console import Console
 from app.console import print_summary
 from app.jobs.record import JobOptions
 from app.settings import Settings
-from models.certainty import LOW_DB
+from models.certainty import WARNED_DB
 from tests.media import write_wav
 from tests.unit.signals import harmonic
 from worker.engines import Engines
@@ -44,7 +44,7 @@ def test_each_stem_has_its_likely_sdr(engines: Engines, tmp_path: Path, separato
         assert f"the {name}" in told["meaning"]
         # Rounded to a tenth: at the limit itself either may be.
         warned = any(f"The {side} stem ({name}) is likely poor" in text for text in result["warnings"])
-        assert warned == (told["likely_sdr_db"] < LOW_DB) or told["likely_sdr_db"] == LOW_DB
+        assert warned == (told["likely_sdr_db"] < WARNED_DB) or told["likely_sdr_db"] == WARNED_DB
 
 
 def test_a_separator_that_does_not_say_has_none(engines: Engines, tmp_path: Path) -> None:
