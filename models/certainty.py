@@ -25,7 +25,7 @@ Estimates = tuple[float, float]
 POOR_DB = 3.0
 """A stem whose SDR is below has less than twice as much right as wrong."""
 WARNED_DB = 2.0
-"""A stem whose likely SDR is below is warned of: estimates err by some 2 dB, and so most of these are poor indeed, which
+"""A stem whose likely SDR is below is warned of. Estimates err by some 2 dB: most of these are poor indeed, which
 `duetto evaluate` counts."""
 
 

@@ -63,7 +63,8 @@ def test_a_video_becomes_labels_and_two_stems(
     accepted = post({"video": EXAMPLE.video})
     assert accepted.status_code == 202
     assert accepted.headers["Retry-After"]
-    assert accepted.json()["state"] == "queued"
+    # A worker that waits may have it before the answer is written.
+    assert accepted.json()["state"] in ("queued", "running")
     job = finished(accepted)
     assert job["state"] == "succeeded"
     assert job["progress"] == 1.0
@@ -142,7 +143,7 @@ def test_a_very_short_clip_is_separated_and_warned_of(
 ) -> None:
     sound = noise(1, 8_820)
     clip = write_media(tmp_path / "short.mkv", sound, codec="pcm_s16le", video=Video(5))
-    job = finished(post({"video": clip}))
+    job = finished(post({"video": clip}, left="cello", right="flute"))
     assert job["state"] == "succeeded", job["error"]
     assert stem(http, job, "right")[0].shape == sound.shape
     assert "lasts only 0.20 s" in http.get(job["links"]["result"]).json()["warnings"][0]
