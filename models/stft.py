@@ -25,6 +25,7 @@ HOP = N_FFT // 2  # samples at SAMPLE_RATE
 N_FREQ = N_FFT // 2 + 1
 BLOCK_SECONDS = 5.0  # length of the segments that are factorised one by one (report section 2.2.1)
 BLOCK_FRAMES = round(BLOCK_SECONDS * SAMPLE_RATE / HOP)  # 108
+LARGEST_SAMPLE = 1e12  # times full scale: energies of what is larger overflow
 MIN_SAMPLE_RATE = 4_000  # Hz
 MAX_SAMPLE_RATE = 768_000  # Hz
 
@@ -61,7 +62,7 @@ def validate_audio(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     Raises
     ------
     InvalidAudio
-        If it has not two axes, no channel, or holds NaN or infinity.
+        If it has not two axes, no channel, or holds NaN, infinity or what squares to infinity.
     """
     checked = np.ascontiguousarray(audio, dtype=np.float32)
     if checked.ndim != 2 or checked.shape[0] == 0:
@@ -69,6 +70,10 @@ def validate_audio(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(checked).all():
         raise InvalidAudio(
             "audio holds samples that are not finite (NaN or infinity); replace them, with 0 for instance"
+        )
+    if float(np.abs(checked).max(initial=0.0)) > LARGEST_SAMPLE:
+        raise InvalidAudio(
+            f"audio holds samples beyond {LARGEST_SAMPLE:g} times full scale, which is no sound; export it again"
         )
     return checked
 

@@ -99,6 +99,11 @@ _SAME_AS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Job
     (MemoryError, OutOfMemory()),
     ((SoftTimeLimitExceeded, TimeLimitExceeded), TimeLimit()),
     (WorkerLostError, WorkerLost()),
-    (InvalidAudio, MediaUnreadable("The sound holds samples that are no numbers. Export it anew and upload that.")),
+    (
+        InvalidAudio,
+        MediaUnreadable(
+            "The sound holds samples that are no numbers, or far beyond full scale. Export it anew and upload that."
+        ),
+    ),
     (InvalidPicture, NoPicture()),
 )

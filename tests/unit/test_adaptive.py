@@ -155,7 +155,7 @@ def _duet(left: str, right: str) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(("left", "right"), [("cello", "flute"), ("saxophone", "violin"), ("violin", "cello")])
-@pytest.mark.parametrize("name", ["nmf", "report"])
+@pytest.mark.parametrize("name", ["learned", "nmf", "report"])
 def test_golden_numbers(name: str, left: str, right: str) -> None:
     """SDR of the shipped bases on synthetic duets; DUETTO_REWRITE_GOLDEN=1 writes what is measured."""
     true = _duet(left, right)

@@ -95,5 +95,5 @@ def test_every_failure_has_a_code_of_its_own_and_a_message_for_the_user() -> Non
         assert kind.default_message.count(".") >= 2
         assert kind.__name__ in (errors.__doc__ or "")
         assert kind is JobFailure or kind.code in (errors.__doc__ or "")
-    assert {kind.code for kind in failures if kind.retryable} == {"out_of_memory", "worker_lost"}
+    assert {kind.code for kind in failures if kind.retryable} == {"out_of_memory", "plugin_unusable", "worker_lost"}
     assert JobFailure("Just so.").message == "Just so."

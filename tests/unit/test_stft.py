@@ -91,6 +91,7 @@ def test_pooling_keeps_one_channel_and_does_not_cancel_opposite_ones() -> None:
         (np.zeros(100, np.float32), "axes"),
         (np.zeros((0, 100), np.float32), "axes"),
         (np.full((1, 100), np.nan, np.float32), "finite"),
+        (np.full((1, 100), -3.4e38, np.float32), "beyond 1e\\+12 times full scale"),
         (np.full((1, 100), np.inf, np.float32), "finite"),
     ],
 )
