@@ -6,6 +6,7 @@ One Valkey runs for the whole session and is emptied for each test that uses it.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,6 +34,8 @@ from tests.storages import Stored
 # some tests then take a hundred times as long. Nothing above imports NumPy or torch, which read the last three once.
 for _variable in ("DUETTO_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+# A shell has what runs in its background ignore Ctrl-C, children inherit it, and some tests stop theirs by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -114,11 +114,7 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on_to_the_same_result(
     for made in ("solos", "notes"):
         if (trained / "cache" / made).exists():
             shutil.copytree(trained / "cache" / made, cache / made)
-    # What a shell starts in the background ignores SIGINT, and so would all that these tests start.
-    script = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from app.cli import main; sys.exit(main())"
-    )
+    script = "import sys; from app.cli import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", script, "train", *words_of(sound, cache, out)],
         stdout=subprocess.PIPE,
