@@ -168,7 +168,7 @@ def section(duet: Duet) -> list[str]:
         f"## {duet.title}: {' and '.join(players)}",
         f"Before: [the recording](listening/{duet.name}-mix.mp3). After: {', '.join(links)}.",
         f"![Spectrograms of the recording and of {players[0]} and {players[1]}, separated and played]({picture})",
-        "\n".join([f"| SDR, dB | {players[0]} | {players[1]} | said to be likely |", "|---|---:|---:|---:|", *rows]),
+        "\n".join([f"| SDR, dB | {players[0]} | {players[1]} | likely SI-SDR |", "|---|---:|---:|---:|", *rows]),
     ]
 
 

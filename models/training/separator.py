@@ -105,7 +105,9 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
         ("to learn from", learnt, options.clips, options.seed),
         ("to measure on", held, options.held_out_clips, options.seed + 1),
     ):
-        mark = hashlib.sha256("".join(str(solo.path.name) + solo.origin for solo in these).encode()).hexdigest()[:8]
+        mark = hashlib.sha256(
+            "".join(f"{solo.instrument}/{solo.origin}/{solo.path.name}\n" for solo in these).encode()
+        ).hexdigest()[:8]
         pools.append(
             collect_clips(
                 Mixer(these, seed),
