@@ -144,8 +144,8 @@ class Settings(BaseSettings):
     separator: SeparatorSetting = Field(default="auto", description="Separator for jobs that name none.")
     device: DeviceName = Field(
         default="cpu",
-        description="Where a worker's picture networks run: `cpu`, `cuda` (an NVIDIA GPU; without one the worker does "
-        "not start), or `auto` (the GPU if there is one).",
+        description="Where a worker's networks, and guided NMF, run: `cpu`, `cuda` (an NVIDIA GPU; without one the "
+        "worker does not start), or `auto` (the GPU if there is one).",
     )
     gpu_jobs: str | None = Field(
         default=None,

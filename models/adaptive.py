@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.bands import equaliser, merge_rows, spread_bands
+from models.device import CPU_DEVICE
 from models.errors import Stopped
 from models.nmf import ShouldStop
 
@@ -69,20 +70,22 @@ class Fit:
         W_right: NDArray[np.float32],
         settings: Settings,
         should_stop: ShouldStop | None = None,
+        device: torch.device = CPU_DEVICE,
     ) -> None:
         """Take a magnitude (freq, frames) that is not silent, and bases (freq, n) of the same rows."""
         self._settings = settings
         self._should_stop = should_stop
         self._n_freq = V.shape[0]
-        self._V = torch.from_numpy(merge_rows(V / V.max()))
+        self._device = device
+        self._V = self._put(merge_rows(V / V.max()))
         rows = np.concatenate([W_left, W_right], axis=1)
-        bands = torch.from_numpy(merge_rows(rows))
+        bands = self._put(merge_rows(rows))
         # Bases of unit sum make activations of the two players comparable.
         total = bands.sum(dim=0).clamp_min(_TINY)
-        self._rows = torch.from_numpy(rows) / total
+        self._rows = self._put(rows) / total
         self._W = bands / total
         self._n_left = W_left.shape[1]
-        self._H = torch.ones((self._W.shape[1], V.shape[1])) * self._V.sum(dim=0) / self._W.shape[1]
+        self._H = torch.ones((self._W.shape[1], V.shape[1]), device=device) * self._V.sum(dim=0) / self._W.shape[1]
 
     def run(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Fit, and return both players' magnitudes, (freq, frames) float32 each, up to one common scale.
@@ -101,7 +104,12 @@ class Fit:
         if settings.adaptations:
             self._adapt()
         left, right = self._sides()
-        return (self._rows[:, left] @ self._H[left]).numpy(), (self._rows[:, right] @ self._H[right]).numpy()
+        modelled = (self._rows[:, side] @ self._H[side] for side in (left, right))
+        V_left, V_right = (part.cpu().numpy() for part in modelled)
+        return V_left, V_right
+
+    def _put(self, array: NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)
 
     def _sides(self) -> tuple[slice, slice]:
         return slice(0, self._n_left), slice(self._n_left, None)
@@ -139,10 +147,10 @@ class Fit:
     def _equalise(self) -> None:
         """Find one smooth curve a player by which all his spectra are filtered."""
         settings = self._settings
-        by_row = torch.from_numpy(equaliser(settings.equaliser_points)[: self._n_freq])
-        by_band = _mean_rows(by_row)
+        curves = equaliser(settings.equaliser_points)[: self._n_freq]
+        by_row, by_band = self._put(curves), self._put(_mean_rows(curves))
         dry, sides = self._W, self._sides()
-        points = [torch.ones(settings.equaliser_points) for _ in sides]
+        points = [torch.ones(settings.equaliser_points, device=self._device) for _ in sides]
         for _ in range(settings.equaliser_iterations):
             data, model = self._weights()
             filtered = []
@@ -190,8 +198,8 @@ def _smooth(H: torch.Tensor, frames: int) -> torch.Tensor:
     return torch.nn.functional.avg_pool1d(H[None], frames, 1, frames // 2, count_include_pad=False)[0]
 
 
-def _mean_rows(by_row: torch.Tensor) -> torch.Tensor:
+def _mean_rows(by_row: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of the rows of each band: (freq, n) to (bands, n)."""
-    summed = merge_rows(by_row.numpy())
     widths = merge_rows(np.ones((by_row.shape[0], 1), np.float32))
-    return torch.from_numpy(summed / widths)
+    mean: NDArray[np.float32] = merge_rows(by_row) / widths
+    return mean

@@ -62,7 +62,7 @@ def spread_bands(B: torch.Tensor, n_freq: int) -> torch.Tensor:
     starts = band_starts(SOLVER_ROWS, SOLVER_GROWTH)
     starts = starts[starts < n_freq]
     lengths = np.diff(starts, append=n_freq)
-    return torch.repeat_interleave(B, torch.from_numpy(lengths), dim=0)
+    return torch.repeat_interleave(B, torch.from_numpy(lengths).to(B.device), dim=0, output_size=n_freq)
 
 
 @lru_cache(maxsize=4)

@@ -12,6 +12,7 @@ AUTO = "auto"
 CPU = "cpu"
 CUDA = "cuda"
 NAMES: tuple[str, ...] = (CPU, CUDA)
+CPU_DEVICE = torch.device(CPU)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -46,7 +46,7 @@ class Engines:
         wanted = self._settings.separator if name == "auto" else name
         if wanted not in self._separators:
             if wanted in BUILT_IN[Kind.SEPARATOR]:
-                self._separators[wanted] = separators.get_separator(wanted)
+                self._separators[wanted] = separators.get_separator(wanted, device=self.surroundings.device)
             else:
                 self._separators[wanted] = plugins.load_separator(wanted, self.surroundings)
         return self._separators[wanted]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.bases import WEIGHTS, BasesBank, load_default_bases
+from models.device import CPU, resolve_device
 from models.refiner import load_default_refiner
 from models.separators.adaptive_nmf import AdaptiveNMF
 from models.separators.guided_nmf import GuidedNMF
@@ -31,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def get_separator(name: str, bank: BasesBank | None = None) -> Separator:
+def get_separator(name: str, bank: BasesBank | None = None, device: str = CPU) -> Separator:
     """Return the separator called `name` ("auto" for the best).
 
     Parameters
@@ -39,19 +40,22 @@ def get_separator(name: str, bank: BasesBank | None = None) -> Separator:
     name : str
     bank : BasesBank, optional
         The bases it works with; those that ship with Duetto for this separator, if none are given.
+    device : str
+        As :func:`models.device.resolve_device` takes it. The report's method runs on the CPU whatever it says.
 
     Raises
     ------
     ValueError
-        If no separator has that name.
+        If no separator, or no device, has that name.
+    DeviceUnavailable
+        If the device is not there.
     InvalidBases
         If the shipped bases, or the shipped network, are missing or damaged.
     """
     wanted = BEST if name == AUTO else name
-    if wanted == "learned":
-        return Learned(AdaptiveNMF(bank or load_default_bases("nmf")), *load_default_refiner())
-    if wanted == "nmf":
-        return AdaptiveNMF(bank or load_default_bases("nmf"))
+    if wanted in ("learned", "nmf"):
+        guided = AdaptiveNMF(bank or load_default_bases("nmf"), device=resolve_device(device))
+        return Learned(guided, *load_default_refiner()) if wanted == "learned" else guided
     if wanted == "report":
         return GuidedNMF(bank or load_default_bases("report"), name="report", beta=2.0)
     raise ValueError(f"no separator is called {name!r}; there are {', '.join((AUTO, *NAMES))}")

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.adaptive import Fit, Settings
 from models.bases import BasesBank
 from models.certainty import Line
+from models.device import CPU_DEVICE, about_device
 from models.masks import ratio_mask
 from models.nmf import ShouldStop
 from models.stft import BLOCK_FRAMES
@@ -31,7 +33,8 @@ class AdaptiveNMF:
     overlap_frames = 24
     sdr_line = SDR_LINE
 
-    def __init__(self, bank: BasesBank, settings: Settings | None = None) -> None:
+    def __init__(self, bank: BasesBank, settings: Settings | None = None, device: torch.device = CPU_DEVICE) -> None:
+        self.device = device
         self._bank = bank
         self._settings = settings or Settings()
 
@@ -47,7 +50,7 @@ class AdaptiveNMF:
     @property
     def provenance(self) -> dict[str, Any]:
         """See :attr:`models.separators.protocol.Separator.provenance`."""
-        return self._bank.provenance
+        return self._bank.provenance | about_device(self.device)
 
     def mask(
         self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
@@ -67,4 +70,4 @@ class AdaptiveNMF:
         W_right = self._bank.of(right)[: V.shape[0]]
         if float(V.max(initial=0.0)) < np.finfo(np.float32).tiny:
             return np.zeros_like(V), np.zeros_like(V)
-        return Fit(V, W_left, W_right, self._settings, should_stop).run()
+        return Fit(V, W_left, W_right, self._settings, should_stop, self.device).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.certainty import Line
+from models.device import CPU_DEVICE, exact_arithmetic
 from models.errors import InvalidBases
 from models.instruments import index_of
 from models.masks import ratio_mask
@@ -30,7 +32,7 @@ class Learned:
     overlap_frames = AdaptiveNMF.overlap_frames
 
     def __init__(self, guided: AdaptiveNMF, network: Refiner, stored: Stored) -> None:
-        """Correct `guided` by `network`, which was read from the file `stored`.
+        """Correct `guided` by `network`, which was read from the file `stored`, on the device of `guided`.
 
         Raises
         ------
@@ -38,7 +40,8 @@ class Learned:
             If the file does not say how its masks tell the SDR.
         """
         self._guided = guided
-        self._network = network
+        # A copy: moving a network to another device moves it for all who hold it.
+        self._network = network if guided.device == CPU_DEVICE else deepcopy(network).to(guided.device)
         self._stored = stored
         try:
             self.sdr_line = Line(**stored.provenance["sdr_lines"][self.name])
@@ -72,8 +75,10 @@ class Learned:
         x = torch.nn.functional.pad(heard[None], (0, -n_frames % MULTIPLE), value=-1.0)
         names = torch.tensor([[index_of(left), index_of(right)]])
         guided = torch.from_numpy(share[:REFINED_ROWS])
-        with torch.inference_mode():
-            out = self._network(torch.cat([x, swap_players(x)]), torch.cat([names, names.flip(1)]))
+        batch, both_ways = torch.cat([x, swap_players(x)]), torch.cat([names, names.flip(1)])
+        device = self._guided.device
+        with torch.inference_mode(), exact_arithmetic(device):
+            out = self._network(batch.to(device), both_ways.to(device)).cpu()
             told, mirrored = refined(torch.stack([guided, 1.0 - guided]), out[..., :n_frames])
         share[:REFINED_ROWS] = ((told + 1.0 - mirrored) / 2.0).numpy()
         return share

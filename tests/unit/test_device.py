@@ -1,4 +1,4 @@
-"""The device of the picture networks: the one that was asked for, or a refusal that says what to do."""
+"""The device of networks and of guided NMF: the one that was asked for, or a refusal that says what to do."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ import torch
 from app.doctor.finding import Level
 from app.errors import ConfigurationError
 from app.settings import Settings
+from models.adaptive import Fit
+from models.adaptive import Settings as FitSettings
 from models.device import exact_arithmetic, resolve_device
 from models.errors import DeviceUnavailable
+from models.log_bands import N_BANDS
+from models.refiner import N_FEATURES, Refiner
+from models.separators import get_separator
 from models.taggers import load_tagger
 from worker.device import check_device, device_of
 from worker.doctor import device as doctor
@@ -58,6 +63,40 @@ def test_a_gpu_says_what_the_cpu_says() -> None:
     assert first.tobytes() == gpu.probabilities(batch).tobytes()
     assert gpu.provenance["device"] == "cuda"
     assert gpu.provenance["gpu"]
+
+
+@without_gpu
+def test_a_separator_refuses_a_gpu_that_is_not_there() -> None:
+    for name in ("nmf", "learned"):
+        with pytest.raises(DeviceUnavailable, match="PyTorch"):
+            get_separator(name, device="cuda")
+    assert get_separator("auto", device="auto").provenance["device"] == "cpu"
+
+
+def test_every_step_stays_on_the_device() -> None:
+    """Without a GPU, too: tensors of PyTorch's device "meta" have no values, but refuse to meet any of the CPU's."""
+    meta = torch.device("meta")
+    V = np.random.default_rng(5).random((2049, 48), np.float32)
+    fit = Fit(V, V[:, :9], V[:, 9:20], FitSettings(), device=meta)
+    fit._activate(1)  # not _prune(), where shapes follow from values
+    fit._equalise()
+    fit._adapt()
+    assert {tensor.device for tensor in (fit._V, fit._W, fit._H, fit._rows)} == {meta}
+    features = torch.zeros((2, N_FEATURES, N_BANDS, 48), device=meta)
+    out = Refiner().eval().to(meta)(features, torch.zeros((2, 2), dtype=torch.int64, device=meta))
+    assert (out.device, out.shape) == (meta, (2, 2, N_BANDS, 48))
+
+
+@with_gpu
+@pytest.mark.parametrize("name", ["nmf", "learned"])
+def test_a_gpu_separates_as_the_cpu_does(name: str) -> None:
+    rng = np.random.default_rng(11)
+    V = np.abs(rng.standard_normal((2049, 43))).astype(np.float32)
+    cpu, gpu = (get_separator(name, device=device) for device in ("cpu", "cuda"))
+    first = gpu.mask(V, "violin", "trumpet")
+    np.testing.assert_allclose(first, cpu.mask(V, "violin", "trumpet"), atol=1e-3)
+    assert first.tobytes() == gpu.mask(V, "violin", "trumpet").tobytes()
+    assert gpu.provenance["device"] == "cuda"
 
 
 def test_exact_arithmetic_leaves_the_process_as_it_was() -> None:
