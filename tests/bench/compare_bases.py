@@ -121,7 +121,9 @@ def _candidates(solos: tuple[Solo, ...], label: int) -> Columns:
     return exemplars(list(solos), (0, label))
 
 
-def _covering(network: MIML, keep: int, seed: int) -> Choose:
+def covering(network: MIML, keep: int, seed: int) -> Choose:
+    """By relevance, then coverage: what ships."""
+
     def choose(solos: list[Solo], label: int) -> Columns:
         S = _candidates(tuple(solos), label)
         return select_covering(S, relevance(network, S), label, keep, seed)[0]
@@ -196,9 +198,9 @@ def main(folder: Path, network_file: Path) -> None:
         "frames at random, 800": _from_frames(_at_random),
         "frames by relevance, at random, 800": _relevant_at_random(network),
         "frames by coverage alone, 800": _from_frames(lambda S: cover(S, 800)),
-        **{f"frames by relevance, then coverage, {n}": _covering(network, n, 0) for n in (100, 400, 800, 1600)},
-        "the same, 800, another seed": _covering(network, 800, 1),
-        "267 and copies 33 cents up and down": _shifted(_covering(network, 267, 0)),
+        **{f"frames by relevance, then coverage, {n}": covering(network, n, 0) for n in (100, 400, 800, 1600)},
+        "the same, 800, another seed": covering(network, 800, 1),
+        "267 and copies 33 cents up and down": _shifted(covering(network, 267, 0)),
     }
     shipped: list[BasesBank] = []
     for what, choose in selections.items():
