@@ -6,7 +6,6 @@
     ├── ConfigurationError      500  a setting is missing or contradicts another
     ├── InvalidRequest          422  a field, option or query that cannot be used
     │   ├── UnknownInstrument        a name that is none of the eight
-    │   ├── SameInstrument           one name on both sides
     │   ├── UnknownOption            a separator, tagger, format or number of bits that does not exist
     │   ├── UnknownField             a form field that does not exist
     │   ├── MissingInput             no file, or not all that belong together
@@ -36,6 +35,7 @@
     ├── QueueFull               503  as many jobs wait as the setting allows
     ├── BrokerUnavailable       503  Redis cannot be reached
     ├── BrokerFull              503  Redis has no memory left
+    ├── ServerStopping          503  the server stops before the request is done
     ├── StorageUnavailable      503  the data folder cannot be written, or the bucket not be used
     └── StorageFull             507  no space left for an upload
 """
@@ -100,13 +100,6 @@ class UnknownInstrument(InvalidRequest):
 
     code = "unknown_instrument"
     title = "No such instrument"
-
-
-class SameInstrument(InvalidRequest):
-    """Both sides were given one name; stems of one instrument cannot be told apart."""
-
-    code = "same_instrument"
-    title = "Both sides name the same instrument"
 
 
 class UnknownOption(InvalidRequest):
@@ -341,6 +334,14 @@ class BrokerFull(DuettoError):  # noqa: N818
     status = 503
     code = "broker_full"
     title = "The job queue has no memory left"
+
+
+class ServerStopping(DuettoError):  # noqa: N818
+    """The server stops, and has waited for the request as long as it does."""
+
+    status = 503
+    code = "server_stopping"
+    title = "The server is stopping"
 
 
 class StorageUnavailable(DuettoError):  # noqa: N818

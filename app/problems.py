@@ -164,11 +164,16 @@ def _problem(
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
+def answer_to(request: Request, error: DuettoError) -> Response:
+    """Return the problem that a client is told of `error`."""
+    errors = [{name: str(text) for name, text in entry.items()} for entry in error.errors]
+    return _problem(request, error.status, error.code, error.title, error.detail, errors=errors, headers=error.headers)
+
+
 async def _on_duetto_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, DuettoError):
         raise error
-    errors = [{name: str(text) for name, text in entry.items()} for entry in error.errors]
-    return _problem(request, error.status, error.code, error.title, error.detail, errors=errors, headers=error.headers)
+    return answer_to(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -200,7 +205,7 @@ async def _on_broker_error(request: Request, error: Exception) -> Response:
     problem = broker_problem(error)
     if problem is None:
         raise error
-    return await _on_duetto_error(request, problem)
+    return answer_to(request, problem)
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -32,6 +32,7 @@ from duetto._errors import (
 )
 from duetto._job import Failure, Job
 from duetto._options import Options
+from duetto._picture import Picture
 from duetto._problems import (
     BodyTooLarge,
     BrokerFull,
@@ -57,8 +58,8 @@ from duetto._problems import (
     QueueFull,
     QuotaExceeded,
     RangeNotSatisfiable,
-    SameInstrument,
     ServerBusy,
+    ServerStopping,
     StemNotReady,
     StorageFull,
     StorageUnavailable,
@@ -111,15 +112,16 @@ __all__ = [
     "Options",
     "OtherFormat",
     "PackageMissing",
+    "Picture",
     "Problem",
     "Progress",
     "QueueFull",
     "QuotaExceeded",
     "RangeNotSatisfiable",
-    "SameInstrument",
     "Separation",
     "ServerBusy",
     "ServerSilent",
+    "ServerStopping",
     "ServerUnreachable",
     "Stem",
     "StemNotReady",

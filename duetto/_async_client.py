@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from duetto._connection import DEFAULT_SERVER
 from duetto._job import Job
 from duetto._options import Options, PathLike
+from duetto._picture import Picture
 from duetto._progress import Progress
 from duetto._separation import Separation
 from duetto._session import File, Session
@@ -59,10 +60,11 @@ class AsyncClient:
         output: PathLike | None = None,
         on_progress: OnProgress | None = None,
         timeout_s: float | None = None,
+        pictures: bool = False,
         **options: Unpack[Options],
     ) -> Separation:
         """Send a duet, wait for its separation, and fetch it."""
-        return await self._session.separate(path, left, right, output, on_progress, timeout_s, options)
+        return await self._session.separate(path, left, right, output, on_progress, timeout_s, pictures, options)
 
     async def submit(
         self,
@@ -95,10 +97,19 @@ class AsyncClient:
         return await self._session.wait(job, on_progress, timeout_s)
 
     async def fetch(
-        self, job: Job | str, output: PathLike | None = None, *, on_progress: OnProgress | None = None
+        self,
+        job: Job | str,
+        output: PathLike | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        pictures: bool = False,
     ) -> Separation:
         """Download both stems and the result of a job that has succeeded."""
-        return await self._session.fetch(job, output, on_progress)
+        return await self._session.fetch(job, output, on_progress, pictures)
+
+    async def pictures(self, job: Job | str, output: PathLike | None = None) -> tuple[Picture, ...]:
+        """Download the pictures of a job that has succeeded."""
+        return await self._session.pictures(job, output)
 
     async def download(
         self, job: Job | str, file: File, path: PathLike, *, on_progress: OnProgress | None = None

@@ -11,6 +11,7 @@ from duetto._blocking import iterate, run
 from duetto._connection import DEFAULT_SERVER
 from duetto._job import Job
 from duetto._options import Options, PathLike
+from duetto._picture import Picture
 from duetto._progress import Progress
 from duetto._separation import Separation
 from duetto._session import File, Session
@@ -76,6 +77,7 @@ class Client:
         output: PathLike | None = None,
         on_progress: OnProgress | None = None,
         timeout_s: float | None = None,
+        pictures: bool = False,
         **options: Unpack[Options],
     ) -> Separation:
         """Send a duet, wait for its separation, and fetch it: who plays where, and a stem for each.
@@ -95,6 +97,8 @@ class Client:
             Called with a :class:`duetto.Progress`; ``print`` will do.
         timeout_s : float or None
             How long to wait for the job, in seconds.
+        pictures : bool
+            Whether to fetch the pictures too (:meth:`pictures`).
         **options
             See :class:`duetto.Options`.
 
@@ -109,7 +113,7 @@ class Client:
         DamagedDownload
             If a stem does not come whole, twice.
         """
-        return run(self._session.separate(path, left, right, output, on_progress, timeout_s, options))
+        return run(self._session.separate(path, left, right, output, on_progress, timeout_s, pictures, options))
 
     def submit(
         self,
@@ -155,10 +159,23 @@ class Client:
         return run(self._session.wait(job, on_progress, timeout_s))
 
     def fetch(
-        self, job: Job | str, output: PathLike | None = None, *, on_progress: OnProgress | None = None
+        self,
+        job: Job | str,
+        output: PathLike | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        pictures: bool = False,
     ) -> Separation:
         """Download both stems and the result of a job that has succeeded. As the end of :meth:`separate`."""
-        return run(self._session.fetch(job, output, on_progress))
+        return run(self._session.fetch(job, output, on_progress, pictures))
+
+    def pictures(self, job: Job | str, output: PathLike | None = None) -> tuple[Picture, ...]:
+        """Download what was seen and heard, drawn: a frame, probabilities over time, spectrograms.
+
+        They lie in the folder ``pictures`` of `output`; without it in a temporary one, for as long as one of them is used.
+        A job may have some of them or none (docs/api.md, "Pictures"). Raises as :meth:`download`.
+        """
+        return run(self._session.pictures(job, output))
 
     def download(self, job: Job | str, file: File, path: PathLike, *, on_progress: OnProgress | None = None) -> Path:
         """Store one file of a job that has succeeded, whole or not at all, and checked by its digest.

@@ -75,12 +75,6 @@ class UnknownInstrument(InvalidRequest):
     code = "unknown_instrument"
 
 
-class SameInstrument(InvalidRequest):
-    """Both sides were given one name."""
-
-    code = "same_instrument"
-
-
 class UnknownOption(InvalidRequest):
     """A separator, tagger, label rule or format that does not exist, or bits that the format does not have."""
 
@@ -251,6 +245,12 @@ class BrokerFull(ServerBusy):
     """The server's queue has no memory left."""
 
     code = "broker_full"
+
+
+class ServerStopping(ServerBusy):
+    """The server stops, perhaps to be started again, before the request was done."""
+
+    code = "server_stopping"
 
 
 class StorageUnavailable(ServerBusy):

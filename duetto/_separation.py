@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from duetto._errors import InvalidAnswer, PackageMissing, UnusableFile
+from duetto._folder import Folder
 from duetto._job import Job
-from duetto._options import PathLike
+from duetto._picture import Picture, pictures_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,28 +20,6 @@ if TYPE_CHECKING:
 Side = Literal["left", "right"]
 SIDES: Final[tuple[Side, ...]] = ("left", "right")
 RESULT: Final = "result.json"
-
-
-def check_output(output: PathLike | None) -> None:
-    """Raise `UnusableFile` if `output` is there and no folder."""
-    if output is not None and Path(output).exists() and not Path(output).is_dir():
-        raise UnusableFile(f"{output} is a file; choose a folder for the stems")
-
-
-class Folder:
-    """Where stems lie. Without `output` a temporary one, which goes with the last object that needs it."""
-
-    def __init__(self, output: PathLike | None) -> None:
-        check_output(output)
-        try:
-            if output is None:
-                self.path = Path(tempfile.mkdtemp(prefix="duetto-"))
-                weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-            else:
-                self.path = Path(output)
-                self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UnusableFile(f"cannot write {output or tempfile.gettempdir()}: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +92,8 @@ class Separation:
         The job that did it; it stays at the server until it is deleted or expires.
     folder : Path
         Where both stems and ``result.json`` lie. A temporary folder is removed with the last object that uses it.
+    pictures : tuple of Picture
+        What was seen and heard, drawn; empty unless it was asked for.
     """
 
     left: Stem
@@ -124,6 +102,7 @@ class Separation:
     result: Mapping[str, Any] = field(repr=False, compare=False)
     job: Job = field(repr=False, compare=False)
     folder: Path
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     @property
     def files(self) -> dict[str, Path]:
@@ -131,8 +110,8 @@ class Separation:
         return {"left": self.left.path, "right": self.right.path}
 
     @classmethod
-    def of(cls, job: Job, folder: Folder) -> Separation:
-        """Return what lies in `folder`: both stems of `job`, and its result.
+    def of(cls, job: Job, folder: Folder, *, pictures: bool) -> Separation:
+        """Return what lies in `folder`: both stems of `job`, its result, and its `pictures` if they are there too.
 
         Raises
         ------
@@ -141,15 +120,35 @@ class Separation:
         UnusableFile
             If it cannot be read.
         """
+        result = read_result(folder)
         try:
-            result = json.loads((folder.path / RESULT).read_bytes())
             left, right = (_stem(result["labels"][side], side, job, folder) for side in SIDES)
             warnings = tuple(str(warning) for warning in result.get("warnings") or ())
-        except OSError as error:
-            raise UnusableFile(f"cannot read {folder.path / RESULT}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidAnswer("the server's result names no players; is this address a Duetto server?") from error
-        return cls(left, right, warnings, result, job, folder.path)
+        drawn = pictures_of(result, folder) if pictures else ()
+        return cls(left, right, warnings, result, job, folder.path, drawn)
+
+
+def read_result(folder: Folder) -> dict[str, Any]:
+    """Return the result document that lies in `folder`.
+
+    Raises
+    ------
+    InvalidAnswer
+        If it is none.
+    UnusableFile
+        If it cannot be read.
+    """
+    try:
+        result = json.loads((folder.path / RESULT).read_bytes())
+    except OSError as error:
+        raise UnusableFile(f"cannot read {folder.path / RESULT}: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidAnswer("the server's result is no JSON; is this address a Duetto server?") from error
+    if not isinstance(result, dict):
+        raise InvalidAnswer("the server's result is no document; is this address a Duetto server?")
+    return result
 
 
 def stem_name(side: Side, job: Job) -> str:

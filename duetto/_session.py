@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -15,15 +15,17 @@ from urllib.parse import quote
 from duetto._answers import check, read_document
 from duetto._connection import Answer, Connection, Listener, Request
 from duetto._errors import DamagedDownload, Error, InvalidAnswer, NotInTime
+from duetto._folder import Folder, check_output
 from duetto._following import follow
 from duetto._form import Form
 from duetto._job import Job
 from duetto._options import Options, PathLike
 from duetto._partial import PartialFile
+from duetto._picture import PICTURES, Picture, pictures_of
 from duetto._problems import JobNotFound
 from duetto._progress import Progress
 from duetto._retries import Retries
-from duetto._separation import RESULT, SIDES, Folder, Separation, Side, check_output, stem_name
+from duetto._separation import RESULT, SIDES, Separation, Side, read_result, stem_name
 from duetto._transfer import Transfer
 
 File = Side | Literal["stems", "result"]
@@ -57,6 +59,7 @@ class Session:
         output: PathLike | None,
         on_progress: Listener | None,
         timeout_s: float | None,
+        pictures: bool,
         options: Options,
     ) -> Separation:
         """See :meth:`duetto.Client.separate`."""
@@ -71,7 +74,7 @@ class Session:
         except BaseException:  # Ctrl-C, a task that is canceled, `on_progress` itself: nobody wants the job any more
             await self.connection.last_words(partial(self._cancel_quietly, job))
             raise
-        return await self.fetch(job, output, on_progress)
+        return await self.fetch(job, output, on_progress, pictures)
 
     async def submit(
         self,
@@ -154,15 +157,32 @@ class Session:
             if not retries.failures:
                 raise  # else the try before has done it, and its answer was lost
 
-    async def fetch(self, job: Job | str, output: PathLike | None, on_progress: Listener | None) -> Separation:
+    async def fetch(
+        self, job: Job | str, output: PathLike | None, on_progress: Listener | None, pictures: bool
+    ) -> Separation:
         """See :meth:`duetto.Client.fetch`."""
         if isinstance(job, str) or not job.is_final:
             job = await self.job(job)
         folder = await self.connection.work(partial(Folder, output))
         await self._download(job, "result", folder.path / RESULT, None)
+        if pictures:
+            await self._fetch_pictures(job, await self.connection.work(partial(read_result, folder)), folder)
         for k, side in enumerate(SIDES):
             await self._download(job, side, folder.path / stem_name(side, job), on_progress, k / 2, 1 / 2)
-        return await self.connection.work(lambda: Separation.of(job, folder))
+        return await self.connection.work(lambda: Separation.of(job, folder, pictures=pictures))
+
+    async def pictures(self, job: Job | str, output: PathLike | None) -> tuple[Picture, ...]:
+        """See :meth:`duetto.Client.pictures`."""
+        if isinstance(job, str):
+            job = await self.job(job)
+        folder = await self.connection.work(partial(Folder, output))
+        return await self._fetch_pictures(job, await self.result(job), folder)
+
+    async def _fetch_pictures(self, job: Job, result: Mapping[str, Any], folder: Folder) -> tuple[Picture, ...]:
+        drawn = pictures_of(result, folder)
+        for picture in drawn:
+            await self._store(job, f"{PICTURES}/{picture.path.name}", picture.path, None)
+        return drawn
 
     async def download(self, job: Job | str, file: File, path: PathLike, on_progress: Listener | None) -> Path:
         """See :meth:`duetto.Client.download`."""
@@ -182,8 +202,19 @@ class Session:
         before: float = 0.0,
         share: float = 1.0,
     ) -> Path:
-        """Store a file at `dest`; `before` and `share` as of :class:`Transfer`."""
-        url = f"{_path(job)}/{_place(job, file)[0]}"
+        return await self._store(job, _place(job, file)[0], dest, on_progress, before, share)
+
+    async def _store(
+        self,
+        job: Job,
+        place: str,
+        dest: Path,
+        on_progress: Listener | None,
+        before: float = 0.0,
+        share: float = 1.0,
+    ) -> Path:
+        """Store what is at `place`, below the job, as `dest`; `before` and `share` as of :class:`Transfer`."""
+        url = f"{_path(job)}/{place}"
         received = PartialFile(dest, url)
         transfer = Transfer(self.connection, on_progress, "download", job, before, share)
         retries = Retries(self._retries)

@@ -79,7 +79,8 @@ async def follow_job(
 async def job_events(
     watch: WatchDep, look: Look, last_event_id: str | None = None, keep_alive_s: float = KEEP_ALIVE_S
 ) -> AsyncIterator[bytes]:
-    """Yield the events of a job, encoded, from `look` until it is final or deleted; comments when nothing happens.
+    """Yield the events of a job, encoded, from `look` until it is final or deleted, or the server is to stop; comments
+    when nothing happens.
 
     While the broker is away it waits for it.
     """
@@ -95,7 +96,8 @@ async def job_events(
         elif time.monotonic() - last_sent >= keep_alive_s:
             yield KEEPALIVE_COMMENT
             last_sent = time.monotonic()
-        if job.state.is_final:
+        # A client whose stream ends before the job does asks again, and finds the server that has been started since.
+        if job.state.is_final or watch.is_ending:
             return
         try:
             look = await watch.next_look(job.id)

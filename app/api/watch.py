@@ -25,13 +25,23 @@ Look = tuple[Job, int | None]
 
 
 class JobWatch:
-    """Looks at jobs for everyone in this process who waits. Belongs to one event loop."""
+    """Looks at jobs for everyone in this process who waits. Belongs to one event loop.
+
+    Attributes
+    ----------
+    is_ending : whether waits have been ended
+    """
 
     def __init__(self, store: JobStore, step_s: float = STEP_S) -> None:
         self._store = store
         self._step_s = step_s
         self._waiting: dict[str, list[asyncio.Future[Look]]] = {}
         self._task: asyncio.Task[None] | None = None
+        self.is_ending = False
+
+    def end_waits(self) -> None:
+        """Have whoever waits, now or later, answered at the next step: the server is to stop."""
+        self.is_ending = True
 
     @property
     def is_idle(self) -> bool:
@@ -57,7 +67,7 @@ class JobWatch:
         is_gone: Callable[[], Awaitable[bool]],
         is_enough: Callable[[Look], bool] = lambda _: False,
     ) -> Look:
-        """Return the first look, beginning with `look`, whose job is final or which is enough.
+        """Return the first look, beginning with `look`, whose job is final or which is enough; any when waits end.
 
         Parameters
         ----------
@@ -68,7 +78,13 @@ class JobWatch:
 
         Raises `JobNotFound`, or a `redis.RedisError`.
         """
-        while not (look[0].state.is_final or is_enough(look) or time.monotonic() >= deadline or await is_gone()):
+        while not (
+            self.is_ending
+            or look[0].state.is_final
+            or is_enough(look)
+            or time.monotonic() >= deadline
+            or await is_gone()
+        ):
             look = await self.next_look(look[0].id)
         return look
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from app.errors import ConfigurationError
 from app.exposure import check_exposure, is_loopback
+from app.heap import keep_heap_small
 from app.keys import parse_keyring
 from app.logs.setup import configure_logging, quiet_level
 from app.settings import Settings
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     ConfigurationError, PortInUse, DataDirInUse, BrokerNotStarted, BrokerUnreachable
         With nothing left running.
     """
+    keep_heap_small()
     settings = settings_from(args)
     configure_logging(settings, quiet_level(settings))
     check_exposure(settings)

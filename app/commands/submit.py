@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bits a sample: wav 16, 24 or 32 (float, default), flac 16 or 24 (default)",
     )
+    parser.add_argument(
+        "--pictures", action="store_true", help="fetch what was seen and heard, drawn, into DIR/pictures"
+    )
     parser.add_argument("--webhook", metavar="URL", help="where the server is to tell that the job has ended")
 
 
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             args.right,
             output=args.output or Path(args.video.stem),
             on_progress=shown_on(display),
+            pictures=args.pictures,
             separator=args.separator,
             tagger=args.tagger,
             labels=args.labels,

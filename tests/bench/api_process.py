@@ -52,8 +52,8 @@ def running_api(settings: Settings) -> Iterator[ApiProcess]:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = Settings()
-    app = create_app(settings)
+    app = create_app()
+    settings = app.state.settings
 
     @app.get(BARE, include_in_schema=False)
     async def bare() -> dict[str, str]:
