@@ -39,6 +39,9 @@ class LeftSpectra(Protocol):
     def flush(self) -> Spectra:
         """End the recording and return the rest."""
 
+    def close(self) -> None:
+        """Stop working on it, wherever it is."""
+
 
 def left_spectra(
     separator: AnySeparator,
@@ -80,6 +83,10 @@ class MaskedSpectra:
         """See :meth:`LeftSpectra.flush`."""
         yield from self._pushed(self._analysis.flush())
         yield from self._masked(self._windows.flush())
+
+    def close(self) -> None:
+        """See :meth:`LeftSpectra.close`."""
+        self._windows.close()
 
     def _pushed(self, spectra: Iterable[NDArray[np.complex64]]) -> Spectra:
         for spectrum in spectra:
@@ -143,6 +150,10 @@ class SoundSpectra:
         rest = np.pad(rest[:, :missing], ((0, 0), (0, max(0, missing - rest.shape[1]))))
         yield from self._joined(self._left.push(rest))
         yield from self._joined(self._left.flush())
+
+    def close(self) -> None:
+        """See :meth:`LeftSpectra.close`."""
+        self._windows.close()
 
     def _pushed(self, sound: NDArray[np.float32]) -> Spectra:
         for _, stem in self._windows.push(sound):

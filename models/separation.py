@@ -75,11 +75,14 @@ def separate_blocks(
         estimate = estimate[:, : mix.shape[1]]
         return estimate, mix - estimate
 
-    for block in blocks:
-        spectra = through.push(block)
-        pending.put(block)
-        yield from map(split, spectra)
-    yield from map(split, through.flush())
+    try:
+        for block in blocks:
+            spectra = through.push(block)
+            pending.put(block)
+            yield from map(split, spectra)
+        yield from map(split, through.flush())
+    finally:
+        through.close()
 
 
 def separate(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-import torch
-
 from app.methods import BUILT_IN, Kind
 from app.settings import Settings
-from models import separators, taggers
+from models import parallel, separators, taggers
 from models.hearing import Listener, load_listener
 from models.separators import AnySeparator
 from models.surroundings import Surroundings
@@ -29,8 +27,7 @@ class Engines:
         self._settings = settings
         self._separators: dict[str, AnySeparator] = {}
         self._taggers: dict[str, Tagger] = {}
-        # The environment variables of OpenMP are read at its import; this is for those it came too late for.
-        torch.set_num_threads(settings.threads_per_job)
+        parallel.set_threads(settings.threads_per_job)
         self.surroundings = Surroundings(device_of(settings).type, settings.cache_dir, settings.offline)
 
     def separator(self, name: str) -> AnySeparator:

@@ -1,7 +1,8 @@
 """Separators by name: what turns a magnitude and two instrument names into a mask.
 
 ``report`` is the report's method to the letter, ``nmf`` the same idea at its best, ``learned`` that corrected by a
-network; ``auto`` is whichever measures best (docs/benchmarks.md).
+network; ``auto`` is whichever measures best (docs/benchmarks.md). ``position``, for two players of one instrument, has
+no name to be asked for by: it is made for one recording (:class:`ByPosition`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from models.refiner import load_default_refiner
 from models.separators.adaptive_nmf import AdaptiveNMF
 from models.separators.guided_nmf import GuidedNMF
 from models.separators.learned import Learned
+from models.separators.position import ByPosition
 from models.separators.protocol import AnySeparator, Separator, SoundSeparator
 
 AUTO = "auto"
@@ -27,8 +29,8 @@ WEIGHTS_OF: dict[str, tuple[Path, ...]] = {
 """The files that each needs."""
 
 __all__ = [
-    "AUTO", "BEST", "NAMES", "WEIGHTS_OF", "AdaptiveNMF", "AnySeparator", "GuidedNMF", "Learned", "Separator",
-    "SoundSeparator", "get_separator",
+    "AUTO", "BEST", "NAMES", "WEIGHTS_OF", "AdaptiveNMF", "AnySeparator", "ByPosition", "GuidedNMF", "Learned",
+    "Separator", "SoundSeparator", "get_separator",
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from models.certainty import Line
 from models.device import CPU_DEVICE, about_device
 from models.masks import ratio_mask
 from models.nmf import ShouldStop
+from models.separators.protocol import check_different
 from models.stft import BLOCK_FRAMES
 
 SDR_LINE = Line(offset_db=1.056, slope=0.5267)
@@ -37,6 +38,11 @@ class AdaptiveNMF:
         self.device = device
         self._bank = bank
         self._settings = settings or Settings()
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether windows may be computed at the same time: each on one core, where there is no GPU."""
+        return self.device == CPU_DEVICE
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -65,6 +71,7 @@ class AdaptiveNMF:
 
         Parameters and errors are those of :meth:`mask`.
         """
+        check_different(left, right)
         # Below 44.1 kHz only the lower rows exist; a row is 10.77 Hz wide at every rate.
         W_left = self._bank.of(left)[: V.shape[0]]
         W_right = self._bank.of(right)[: V.shape[0]]

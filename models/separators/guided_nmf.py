@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.bases import BasesBank
 from models.masks import ratio_mask
 from models.nmf import GUIDED_ITERATIONS, ShouldStop, activations
+from models.separators.protocol import check_different
 from models.stft import BLOCK_FRAMES
 
 
@@ -21,6 +22,7 @@ class GuidedNMF:
 
     block_frames = BLOCK_FRAMES
     overlap_frames = 0
+    side_by_side = True
 
     def __init__(
         self, bank: BasesBank, *, name: str = "report", beta: float = 2.0, iterations: int = GUIDED_ITERATIONS
@@ -48,6 +50,7 @@ class GuidedNMF:
         self, V: NDArray[np.float32], left: str, right: str, should_stop: ShouldStop | None = None
     ) -> NDArray[np.float32]:
         """See :meth:`models.separators.protocol.Separator.mask`."""
+        check_different(left, right)
         n_freq = V.shape[0]
         # Below 44.1 kHz only the lower rows exist; a row is 10.77 Hz wide at every rate.
         W_left = self._bank.of(left)[:n_freq]

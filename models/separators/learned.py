@@ -52,6 +52,11 @@ class Learned:
             ) from error
 
     @property
+    def side_by_side(self) -> bool:
+        """As of guided NMF."""
+        return self._guided.side_by_side
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """Those of guided NMF, and the network by hash."""
         return self._guided.parameters | {"network_sha256": self._stored.sha256}

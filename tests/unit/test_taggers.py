@@ -90,6 +90,29 @@ def test_efficientnet_works_offline() -> None:
     assert tagger.provenance["weights_sha256"].startswith("9656183e")
 
 
+@pytest.mark.parametrize(("name", "size"), [("densenet161", (96, 128)), ("efficientnet-lite2", (132, 164))])
+def test_a_folded_network_says_what_it_said_before(name: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    entry = REGISTRY[name]
+    network = entry.build().eval()
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        # As if trained: otherwise there is nothing to fold.
+        for tensor, low, high in ((norm.running_mean, -0.1, 0.1), (norm.running_var, 0.5, 2.0), (norm.bias, -0.1, 0.1)):
+            assert tensor is not None
+            torch.nn.init.uniform_(tensor, low, high)
+    pixels = torch.randn(2, 3, *size)
+    with torch.inference_mode():
+        scores, maps = network(pixels), entry.class_maps(network, pixels)
+        entry.fold(network)
+        torch.testing.assert_close(network(pixels), scores, rtol=1e-4, atol=1e-4 * float(scores.abs().max()))
+        torch.testing.assert_close(
+            entry.class_maps(network, pixels), maps, rtol=1e-4, atol=1e-4 * float(maps.abs().max())
+        )
+    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert left <= len(norms) / 2 + 2
+
+
 def test_no_pictures_no_probabilities() -> None:
     tagger = load_tagger("efficientnet-lite2")
     assert tagger.probabilities(np.zeros((0, 260, 260, 3), np.uint8)).shape == (0, 8)

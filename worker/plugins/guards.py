@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.plugins import Plugin
+from models import parallel
 from models.instruments import INSTRUMENTS
 from models.separators import Separator, SoundSeparator
 from models.taggers import Tagger
@@ -45,9 +46,10 @@ class _Guard:
 
     @contextmanager
     def _blamed(self) -> Iterator[None]:
-        """Whatever is raised within is the plugin's, unless it is meant for the user."""
+        """Whatever is raised within is the plugin's, unless it is meant for the user. It has all threads of the job."""
         try:
-            yield
+            with parallel.all_threads():
+                yield
         except (Exception, SystemExit) as error:
             if is_expected(error):
                 raise
