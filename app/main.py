@@ -16,10 +16,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.middleware.cors import CORSMiddleware
 
 from app import openapi, problems
-from app.api import events, jobs, methods, metrics, page, stems, submission, system, webhooks
+from app.api import events, jobs, methods, metrics, page, stems, submission, system, video, webhooks
 from app.api.watch import JobWatch
 from app.broker import connect
 from app.broker_health import warn_of_broker
+from app.heap import keep_heap_small
 from app.idempotency import IdempotencyKeys
 from app.jobs.store import JobStore
 from app.keys import parse_keyring
@@ -37,6 +38,7 @@ from app.request_id import RequestId
 from app.routing import parse_gpu_jobs
 from app.security_headers import SecurityHeaders
 from app.settings import Settings, get_settings
+from app.stopping import AnswerCutOff, told_of_stop
 from app.storage import open_storage
 from app.version import duetto_version
 from app.webhooks.acceptance import check_webhooks
@@ -68,7 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         If no Redis is set, or the API keys, the webhooks' settings or `gpu_jobs` cannot be read.
     """
     if settings is None:
-        # Called by a server's command line: the process is the API's, its log included.
+        # Called by a server's command line: the process is the API's, its heap and its log included.
+        keep_heap_small()
         settings = get_settings()
         configure_logging(settings)
     app = FastAPI(
@@ -98,13 +101,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.keyring = parse_keyring(settings.api_keys)
     check_webhooks(settings)
     parse_gpu_jobs(settings.gpu_jobs)  # now, not with the first job
-    for part in (submission, jobs, events, stems, methods, system, metrics, page):
+    for part in (submission, jobs, events, stems, video, methods, system, metrics, page):
         app.include_router(part.router)
     app.webhooks.include_router(webhooks.router)
     problems.install(app)
     openapi.install(app, asks_for_keys=bool(app.state.keyring))
     # The last one added is the outermost.
     app.add_middleware(LingeringClose)
+    app.add_middleware(AnswerCutOff)
     _allow_origins(app, settings)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(MeasureRequests, tally=app.state.tally)
@@ -138,7 +142,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     flusher.start()
     async with create_task_group() as tasks:
         tasks.start_soon(_warn_of_broker, app.state.redis)
-        yield
+        with told_of_stop(app.state.watch.end_waits):
+            yield
         tasks.cancel_scope.cancel()
     await to_thread.run_sync(flusher.stop)
     await to_thread.run_sync(app.state.queue.close)

@@ -8,6 +8,7 @@
     ├── InvalidBases          a bases or weights file that is damaged or of another geometry
     ├── InvalidPicture        a frame that is no picture
     ├── PlayersUnclear        no two different instruments that could be told apart
+    ├── PlayersAlike          two players of one instrument, whom nothing else tells apart
     ├── WeightsUnavailable    a network's weights are neither here nor to be had
     ├── DeviceUnavailable     a GPU that is not there, or that PyTorch cannot use
     ├── TrainingDataError     solos that nothing can be learnt from
@@ -40,6 +41,10 @@ class InvalidPicture(ModelsError, ValueError):  # noqa: N818
 
 class PlayersUnclear(ModelsError):  # noqa: N818
     """Picture and sound do not show two different instruments; the message says what they show, and what to do."""
+
+
+class PlayersAlike(ModelsError):  # noqa: N818
+    """Both players play the same instrument, and nothing else parts them; the message says why not."""
 
 
 class WeightsUnavailable(ModelsError):  # noqa: N818

@@ -16,6 +16,7 @@ from models.errors import (
     InvalidBases,
     InvalidPicture,
     ModelsError,
+    PlayersAlike,
     PlayersUnclear,
     Stopped,
     WeightsUnavailable,
@@ -81,6 +82,8 @@ def _failure(error: BaseException) -> JobFailure | tuple[str, str, bool]:
     elif isinstance(error, PlayersUnclear):
         text = str(error)
         found = ("players_unclear", f"{text[:1].upper()}{text[1:]}.", False)
+    elif isinstance(error, PlayersAlike):
+        found = ("same_instrument", _ALIKE.format(error), False)
     elif isinstance(error, ModelsError):
         # What else the models raise is about the sound, the pictures or the names, in the user's own terms.
         found = ("not_separable", f"The recording cannot be separated: {error}.", False)
@@ -92,6 +95,10 @@ _STORAGE_FULL = "The server has no space left for the stems. Try again later, or
 _MODEL_UNAVAILABLE = (
     "The server lacks a model that this job needs. Choose another tagger or separator, "
     "name both instruments, or ask the server's operator to look at the worker's log."
+)
+_ALIKE = (
+    "Both sides are named alike, and {}: nothing tells the two players' sounds apart. Give a stereo recording in which "
+    "one is heard from the left and one from the right; or, if they play different instruments, name both of them."
 )
 _SAME_AS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], JobFailure], ...] = (
     (Stopped, Canceled()),

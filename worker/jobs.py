@@ -87,6 +87,7 @@ def _attempt(
                     report=watch.report,
                     should_stop=watch.should_stop,
                     probed=deadline.probed,
+                    pictures=True,
                 )
                 _publish(job.id, scratch, storage, heartbeat)
                 stages.end()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
+from worker.errors import Canceled, SilentSound
+
+ShouldStop = Callable[[], bool]
 
 SILENCE = 1e-5  # full scale 1.0: -100 dB, below the last bit of 16-bit sound
 
@@ -29,6 +34,26 @@ class Level:
         """Return peak and RMS in dB relative to full scale; None where silent."""
         rms = math.sqrt(self._energy / self._count) if self._count else 0.0
         return {"peak_db": _decibels(self.peak), "rms_db": _decibels(rms)}
+
+
+def sounding(blocks: Iterable[NDArray[np.float32]], should_stop: ShouldStop) -> Iterator[NDArray[np.float32]]:
+    """Yield the blocks, (channels, samples) float32.
+
+    Raises
+    ------
+    SilentSound
+        At the end, for whoever reads that far, if there was nothing but silence.
+    Canceled
+        If `should_stop` returned true.
+    """
+    level = Level()
+    for block in blocks:
+        if should_stop():
+            raise Canceled
+        level.add(block)
+        yield block
+    if level.peak < SILENCE:
+        raise SilentSound
 
 
 def _decibels(amplitude: float) -> float | None:

@@ -22,14 +22,14 @@ from models.players import FusedLabels, label_players
 from models.players.bars import Box
 from models.taggers import SceneTagger
 from worker.engines import Engines
-from worker.errors import Canceled, LabelsUnfit, SilentSound
-from worker.levels import SILENCE, Level
+from worker.errors import Canceled, LabelsUnfit
+from worker.levels import ShouldStop, sounding
 from worker.media.limits import MediaLimits
 from worker.media.sound import SoundReader
 from worker.source import Source
 
-ShouldStop = Callable[[], bool]
-
+KEPT_FRAMES = 4
+"""These are spread over the recording, so the view that is shown longest is almost always among them."""
 _DIGITS = 5
 
 
@@ -44,6 +44,10 @@ class Seen:
         When each frame that was looked at is shown, rising.
     tagger : dict
         Its provenance.
+    looked_at_s : tuple of float
+        The same times in the order in which the frames were looked at.
+    kept : tuple of np.ndarray [shape=(height, width, 3), uint8, RGB]
+        The first frames of that order, :data:`KEPT_FRAMES` at most, for pictures.
     fused : FusedLabels or None
         Where the rule was `fused`.
     listener : dict or None
@@ -53,6 +57,8 @@ class Seen:
     labels: DuetLabels
     times_s: tuple[float, ...]
     tagger: dict[str, Any]
+    looked_at_s: tuple[float, ...] = ()
+    kept: tuple[NDArray[np.uint8], ...] = ()
     fused: FusedLabels | None = None
     listener: dict[str, Any] | None = None
 
@@ -83,19 +89,22 @@ def look(
             f"{options.labels} needs. Ask for the label rule report, or for another tagger."
         )
     times: list[float] = []
+    kept: list[NDArray[np.uint8]] = []
 
     def images() -> Iterator[NDArray[np.uint8]]:
         for frame in source.frames(limits, should_stop, in_rounds=fused):
             if should_stop():
                 raise Canceled
             times.append(round(frame.time_s, 3))
+            if len(kept) < KEPT_FRAMES:
+                kept.append(frame.image)
             yield frame.image
 
     if not isinstance(tagger, SceneTagger) or not fused:
         labels = label_duet(
             images(), tagger, left=options.left, right=options.right, progress=progress, should_stop=should_stop
         )
-        return Seen(labels, tuple(times), tagger.provenance)
+        return Seen(labels, tuple(times), tagger.provenance, tuple(times), tuple(kept))
     heard = _listen(source, engines, limits, should_stop)
     found = label_players(
         images(), heard, tagger, left=options.left, right=options.right, progress=progress, should_stop=should_stop
@@ -104,6 +113,8 @@ def look(
         labels=_in_order(found.labels, times),
         times_s=tuple(sorted(times[: len(found.labels.left_probabilities)])),
         tagger=tagger.provenance,
+        looked_at_s=tuple(times),
+        kept=tuple(kept),
         fused=found,
         listener=None if heard is None else engines.listener().provenance,
     )
@@ -137,6 +148,9 @@ def views(seen: Seen | None) -> list[dict[str, Any]] | None:
     return [
         {
             "share": _rounded_share(shot.share),
+            "time_s": seen.looked_at_s[shot.frame],
+            "width": shot.size[0],
+            "height": shot.size[1],
             "cut": _rounded_share(shot.cut),
             "left": _box(shot.extents[0]),
             "right": _box(shot.extents[1]),
@@ -147,21 +161,10 @@ def views(seen: Seen | None) -> list[dict[str, Any]] | None:
 
 def _listen(source: Source, engines: Engines, limits: MediaLimits, should_stop: ShouldStop) -> Heard | None:
     """What is heard of the recording's beginning; raises SilentSound if that is all there is, and silent."""
-    listener = engines.listener()
-    level = Level()
-
-    def blocks(sound: SoundReader) -> Iterator[NDArray[np.float32]]:
-        for block in sound.blocks():
-            if should_stop():
-                raise Canceled
-            level.add(block)
-            yield block
-        if level.peak < SILENCE:
-            # Before anybody looks for the players of a piece that nobody plays.
-            raise SilentSound
-
     with SoundReader(source.sound, limits, should_stop) as sound:
-        return listener.listen(blocks(sound), sound.sample_rate, sound.channels, should_stop)
+        # Silence is refused before anybody looks for the players of a piece that nobody plays.
+        blocks = sounding(sound.blocks(), should_stop)
+        return engines.listener().listen(blocks, sound.sample_rate, sound.channels, should_stop)
 
 
 def _in_order(labels: DuetLabels, times: list[float]) -> DuetLabels:

@@ -24,6 +24,7 @@ from models.duet import FRAMES_PER_SECOND, MAX_FRAMES
 from models.instruments import NAMES
 from models.players.fused import FIRST_FRAMES
 from models.separation import separate_blocks
+from worker.choosing import notes_on, separator_for
 from worker.engines import Engines
 from worker.errors import Canceled, SilentSound
 from worker.levels import SILENCE, Level
@@ -32,8 +33,10 @@ from worker.media.limits import MediaLimits
 from worker.media.probe import MediaInfo
 from worker.media.sound import SoundReader
 from worker.media.stems import StemPair, check_fit
+from worker.pictures import JobPictures
 from worker.quality import quality, quality_warnings
 from worker.source import Source
+from worker.waveform import Waveform
 
 Report = Callable[[Stage, float], None]
 ShouldStop = Callable[[], bool]
@@ -44,6 +47,7 @@ SHORT_CLIP_S = 1.0
 _TAG_COST = 0.15
 _SEPARATE_COST = 0.06
 _ENCODE_COST: dict[StemFormat, float] = {"wav": 0.002, "flac": 0.003, "mp3": 0.06}
+_USUAL_S = 60.0  # what a recording lasts whose header does not say
 _PROBE_SHARE = 0.02
 _ENCODE_SHARE = 0.02
 
@@ -58,6 +62,7 @@ def run_pipeline(
     report: Report = lambda _stage, _fraction: None,
     should_stop: ShouldStop = lambda: False,
     probed: Callable[[MediaInfo], None] = lambda _info: None,
+    pictures: bool = False,
 ) -> dict[str, Any]:
     """Separate one duet.
 
@@ -76,6 +81,8 @@ def run_pipeline(
         Looked at in every long loop.
     probed : callable
         Called once with what the header of the sound's file says.
+    pictures : bool
+        Whether to draw some as well, into `output` (worker/pictures.py).
 
     Returns
     -------
@@ -112,8 +119,9 @@ def run_pipeline(
     right = seen.labels.right.instrument if seen else str(options.right)
     begin = _PROBE_SHARE + tag_share
     report(Stage.SEPARATE, begin)
-    separator = engines.separator(options.separator)
+    separator = separator_for(source, options, engines, limits, should_stop)
     levels = {"mix": Level(), "left": Level(), "right": Level()}
+    outlines = {"left": Waveform(), "right": Waveform()}
     certainty = Certainty()
     with SoundReader(source.sound, limits, should_stop) as sound:
 
@@ -126,11 +134,15 @@ def run_pipeline(
 
         rate, channels = sound.sample_rate, sound.channels
         total = max(1.0, (info.duration_s or limits.max_duration_s) * rate)
+        drawing = JobPictures(output, rate, channels, info.duration_s or _USUAL_S) if pictures else None
         with StemPair(output, options.format, options.bits, rate, channels) as stems:
             for pieces in separate_blocks(mix(), rate, channels, separator, left, right, should_stop, certainty):
                 stems.write(pieces[0], pieces[1])
-                levels["left"].add(pieces[0])
-                levels["right"].add(pieces[1])
+                for side, piece in zip(outlines, pieces, strict=True):
+                    levels[side].add(piece)
+                    outlines[side].add(piece)
+                if drawing:
+                    drawing.add(*pieces)
                 report(Stage.SEPARATE, begin + separate_share * min(1.0, stems.samples / total))
             if levels["mix"].peak < SILENCE:
                 raise SilentSound
@@ -145,12 +157,18 @@ def run_pipeline(
         "labels": {"left": _label(seen, "left", left), "right": _label(seen, "right", right)},
         "tagger": seen.tagger["name"] if seen else None,
         "separator": separator.name,
-        "warnings": [*_warnings(samples / rate, seen), *quality_warnings(likely, left, right), *stems.warnings],
+        "warnings": [
+            *_warnings(samples / rate, seen),
+            *notes_on(separator, left),
+            *quality_warnings(likely, left, right),
+            *stems.warnings,
+        ],
         "quality": quality(likely, left, right),
         "label_rule": _rule(seen),
         "opinions": opinions(seen),
         "views": views(seen),
         "probabilities": _probabilities(seen),
+        "pictures": drawing.finish(seen, left, right, samples / rate) if drawing else [],
         "sound": {
             "sample_rate": rate,
             "channels": channels,
@@ -161,6 +179,10 @@ def run_pipeline(
             "stem_sample_rate": stems.sample_rate,
             "gain_db": stems.gain_db,
             "levels": {name: level.as_decibels() for name, level in levels.items()},
+            "waveform": {
+                "seconds_per_point": outlines["left"].samples_per_point / rate,
+                **{side: outline.points() for side, outline in outlines.items()},
+            },
         },
         "provenance": {
             "duetto": importlib.metadata.version("duetto"),
@@ -186,7 +208,7 @@ def _expected_frames(info: MediaInfo, options: JobOptions) -> int:
 def _shares(info: MediaInfo, options: JobOptions, *, tags: bool) -> tuple[float, float]:
     """How much of the progress bar tagging and separating take."""
     rest = 1.0 - _PROBE_SHARE - _ENCODE_SHARE
-    duration_s = info.duration_s or 60.0
+    duration_s = info.duration_s or _USUAL_S
     tag = _TAG_COST * _expected_frames(info, options) if tags else 0.0
     separate = _SEPARATE_COST * duration_s + 1.0
     encode = 0.0 if options.bits == 32 else _ENCODE_COST[options.format] * duration_s

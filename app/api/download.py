@@ -7,7 +7,7 @@ answered 416; If-Range wants a strong entity tag; If-None-Match is answered 304.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fastapi import Request, Response, status
@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from app.digests import Digest
 from app.errors import RangeNotSatisfiable
+from app.stored_file import RangeReader
 from app.stored_zip import Segment, read_segments
 
 _RANGE: Final = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})", re.IGNORECASE)
@@ -31,28 +32,50 @@ def download(
         If a Range begins behind the end.
     """
     kind = "inline" if inline else "attachment"
-    headers = {
-        "ETag": digest.etag,
-        "Repr-Digest": digest.field,
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",
-    }
+    return send_range(
+        request,
+        digest.size,
+        digest.etag,
+        media_type,
+        lambda start, stop: read_segments(segments, start, stop),
+        {"Repr-Digest": digest.field},
+        {"Content-Disposition": f'{kind}; filename="{filename}"'},
+    )
+
+
+def send_range(
+    request: Request,
+    size: int,
+    etag: str,
+    media_type: str,
+    read: RangeReader,
+    always: Mapping[str, str],
+    with_content: Mapping[str, str],
+) -> Response:
+    """Return the answer to `request` for `size` bytes that `read` gives; headers for any answer, and for all but 304.
+
+    Raises
+    ------
+    RangeNotSatisfiable
+        If a Range begins behind the end.
+    """
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache", **always}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if digest.etag in known or "*" in known:
+    if etag in known or "*" in known:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    headers["Content-Disposition"] = f'{kind}; filename="{filename}"'
-    start, stop, code = 0, digest.size, status.HTTP_200_OK
+    headers |= with_content
+    start, stop, code = 0, size, status.HTTP_200_OK
     wanted = request.headers.get("range")
-    if wanted is not None and request.headers.get("if-range", digest.etag) == digest.etag:
-        found = parse_range(wanted, digest.size)
+    if wanted is not None and request.headers.get("if-range", etag) == etag:
+        found = parse_range(wanted, size)
         if found is not None:
             start, stop = found
             code = status.HTTP_206_PARTIAL_CONTENT
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{digest.size}"
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["Content-Length"] = str(stop - start)
     if request.method == "HEAD":
         return Response(status_code=code, headers=headers, media_type=media_type)
-    return StreamingResponse(read_segments(segments, start, stop), code, headers, media_type)
+    return StreamingResponse(read(start, stop), code, headers, media_type)
 
 
 def parse_range(text: str, size: int) -> tuple[int, int] | None:

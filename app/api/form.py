@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.errors import ConflictingInput, MissingInput, SameInstrument, UnknownInstrument, UnknownOption
+from app.errors import ConflictingInput, MissingInput, UnknownInstrument, UnknownOption
 from app.instruments import INSTRUMENT_NAMES
 from app.jobs.record import JobInput, JobOptions
 from app.methods import AUTO, LABEL_RULES, Kind
@@ -16,7 +16,7 @@ from app.stem_formats import BITS, STEM_FORMATS, StemFormat
 from app.uploads import Field, Format
 from app.webhooks.target import MOST_CHARACTERS
 
-OPTION_NAMES: Final = ("left", "right", "separator", "tagger", "labels", "format", "bits", "webhook_url")
+OPTION_NAMES: Final = ("again", "left", "right", "separator", "tagger", "labels", "format", "bits", "webhook_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,13 @@ def parse_options(
     ------
     UnknownInstrument
         If a side's name is none of the eight.
-    SameInstrument
-        If both sides have one name.
     UnknownOption
         If there is no such separator, tagger or format, or the format has no such bits.
     """
-    left, right = _parse_instrument("left", fields), _parse_instrument("right", fields)
-    if left is not None and left == right:
-        raise SameInstrument(
-            f"`left` and `right` are both {left}; stems of one instrument cannot be told apart: "
-            "name two, or only one and the other is found in the picture"
-        )
     return JobOptions.model_validate(
         {
-            "left": left,
-            "right": right,
+            "left": _parse_instrument("left", fields),
+            "right": _parse_instrument("right", fields),
             "separator": _parse_method(Kind.SEPARATOR, fields, elsewhere) or settings.separator,
             "tagger": _parse_method(Kind.TAGGER, fields, elsewhere) or settings.tagger,
             "labels": _parse_choice("labels", fields, LABEL_RULES) or AUTO,
@@ -78,7 +70,7 @@ def parse_input(files: Sequence[ReceivedFile], options: JobOptions) -> JobInput:
     if not files:
         raise MissingInput(
             "no file came: send the duet as multipart field `video`, or its pictures as `frames` and its "
-            "sound as `audio`"
+            "sound as `audio`, or the id of a job whose files are to be used once more as `again`"
         )
     if videos and len(files) > len(videos):
         raise ConflictingInput("`video` holds picture and sound already: send `video` alone, or `frames` with `audio`")
@@ -88,15 +80,37 @@ def parse_input(files: Sequence[ReceivedFile], options: JobOptions) -> JobInput:
         raise MissingInput("`frames` need the sound too: add the recording as `audio`")
     audio = audios[0]
     if not frames:
-        if options.left is None or options.right is None:
-            raise MissingInput(
-                "`audio` alone does not show who plays where: add `frames`, or name both sides with `left` and `right`"
-            )
+        _check_named(options)
         return JobInput(kind="audio", title=audio.title, audio=audio.key)
     if frames[0].format is Format.ZIP:
         return JobInput(kind="frames", title=audio.title, audio=audio.key, frames_zip=frames[0].key)
     keys = tuple(frame.key for frame in frames)
     return JobInput(kind="frames", title=audio.title, audio=audio.key, frames=keys)
+
+
+def check_again(files: Sequence[ReceivedFile], earlier: JobInput, options: JobOptions) -> None:
+    """Return if a job with these options can use the input of an earlier one.
+
+    Raises
+    ------
+    ConflictingInput
+        If files came too.
+    MissingInput
+        If the input is sound alone, and not both sides are named.
+    """
+    if files:
+        raise ConflictingInput(
+            "`again` uses an earlier job's files: send it without `video`, `frames` and `audio`"
+        )
+    if earlier.kind == "audio":
+        _check_named(options)
+
+
+def _check_named(options: JobOptions) -> None:
+    if options.left is None or options.right is None:
+        raise MissingInput(
+            "`audio` alone does not show who plays where: add `frames`, or name both sides with `left` and `right`"
+        )
 
 
 def _parse_instrument(side: str, fields: Mapping[str, str]) -> str | None:
@@ -162,16 +176,17 @@ def _method(kind: Kind, description: str) -> dict[str, Any]:
     return _choice(more, names(kind), default=AUTO)
 
 
-# What goes with what, as parse_input and _parse_format have it. That `left` and `right` differ is left out: it
-# would take a rule for each instrument.
+# What goes with what, as parse_input and _parse_format have it.
 _TOGETHER: Final[dict[str, Any]] = {
     "anyOf": [
         {"required": ["video"]},
         {"required": ["frames", "audio"]},
         {"required": ["audio", "left", "right"]},
+        {"required": ["again"]},
     ],
     "dependentSchemas": {
         "video": {"properties": {"frames": False, "audio": False}},
+        "again": {"properties": {"video": False, "frames": False, "audio": False}},
         "bits": {
             "anyOf": [
                 {
@@ -210,6 +225,12 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                         "The sound that goes with `frames`: wav, flac, mp3, ogg or m4a. "
                         "Alone it needs both `left` and `right`."
                     ),
+                    "again": {
+                        "type": "string",
+                        "description": "The id of a job of yours that still has its files: they are used once more, "
+                        "with the options of this form, instead of being sent again.",
+                        "example": "8f14e45fceea467a9c7f3d0d1f2b6a5e",
+                    },
                     "left": _choice(
                         "Who plays left; not given: found in the picture.", INSTRUMENT_NAMES, example="violin"
                     ),

@@ -1,4 +1,4 @@
-"""What a job has made, over HTTP: the two stems, the result document, and all of it in one zip."""
+"""What a job has made, over HTTP: the two stems, the result document, both in one zip, and pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.api.access import AccessDep, CallerDep
 from app.api.dependencies import StorageDep, StoreDep
 from app.api.download import download
 from app.api.jobs import JobId
+from app.api.views import PICTURE_EXAMPLE, ResultView
 from app.errors import (
     BrokerUnavailable,
     FilesGone,
@@ -30,13 +31,14 @@ from app.jobs.record import Job
 from app.jobs.states import JobState
 from app.problems import problem_responses
 from app.stem_formats import MEDIA_TYPES, STEM_FORMATS
-from app.stem_names import RESULT, stem_names
+from app.stem_names import RESULT, is_picture, stem_names
+from app.storage.manifest import zip_of
 from app.storage.protocol import Published, Storage
-from app.stored_zip import stored_zip
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["stems"], dependencies=[AccessDep])
 
 ZIP: Final = "stems.zip"
+PNG: Final = "image/png"
 
 _RETRY_AFTER_S: Final = 2
 
@@ -101,10 +103,10 @@ _ZIPPED: Final[dict[int | str, dict[str, Any]]] = _PART | {
 _RESULT: Final[dict[int | str, dict[str, Any]]] = _PART | {
     200: {
         "description": "The result document.",
+        "model": ResultView,
         "headers": _HEADERS,
         "content": {
             "application/json": {
-                "schema": {"type": "object"},
                 "example": {
                     "labels": {
                         "left": {"instrument": "violin", "probability": 0.93, "source": "tagger"},
@@ -121,10 +123,14 @@ _RESULT: Final[dict[int | str, dict[str, Any]]] = _PART | {
                         },
                         "right": {"likely_sdr_db": 12.9, "meaning": "clean: little but the trumpet is heard"},
                     },
+                    "pictures": [PICTURE_EXAMPLE],
                 },
             }
         },
     }
+}
+_PICTURE: Final[dict[int | str, dict[str, Any]]] = _PART | {
+    200: {"description": "The picture.", "content": {PNG: _BINARY}, "headers": _HEADERS},
 }
 
 
@@ -168,8 +174,29 @@ def result(request: Request, files: _FilesDep) -> Response:
 def zipped(request: Request, files: _FilesDep) -> Response:
     """Both stems and result.json in one zip, stored as they are. Range and If-Range work, so a download can resume."""
     published = files.published(ZIP)
-    segments = stored_zip(list(published.files.values()))
+    segments = zip_of(published.files.values())
     return download(request, segments, published.zip_digest, "application/zip", ZIP, inline=False)
+
+
+@router.get(
+    "/pictures/{name}", summary="See what was seen and heard", response_class=Response, responses=_PICTURE | _PROBLEMS
+)
+@router.head("/pictures/{name}", include_in_schema=False)
+def picture(
+    request: Request,
+    files: _FilesDep,
+    name: Annotated[str, UrlPath(description="One of those that the result lists.", examples=["mix.png"])],
+) -> Response:
+    """A spectrogram, probabilities over time, or a frame with what was seen where. The result lists those there are."""
+    published = files.published(name[:40])
+    there = [one for one in published.files if is_picture(one)]
+    if name not in there:
+        raise FilesGone(
+            f"the job has no picture {name[:40]!r}; "
+            + (f"it has {', '.join(there)}" if there else "it has none at all")
+        )
+    file = published.file(name)
+    return download(request, [file], file.digest, PNG, name, inline=True)
 
 
 def _single(request: Request, files: _Files, name: str, media_type: str, *, inline: bool = False) -> Response:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response, status
 
 from app.api.access import AccessDep, Caller, CallerDep
 from app.api.dependencies import WatchDep
-from app.api.form import REQUEST_BODY, parse_input, parse_options
+from app.api.form import REQUEST_BODY, check_again, parse_input, parse_options
 from app.api.receiver import FormReceiver, read_body
 from app.api.views import JobView, job_path, view_job
 from app.api.watch import Look
@@ -28,16 +28,18 @@ from app.errors import (
     ConflictingInput,
     CorruptZip,
     EmptyFile,
+    FilesGone,
     IdempotencyKeyReused,
     IllegalTransition,
     InvalidRequest,
+    JobExpired,
     JobNotFound,
     MalformedBody,
     MissingInput,
     NotAFile,
     QueueFull,
     QuotaExceeded,
-    SameInstrument,
+    ServerStopping,
     StorageFull,
     StorageUnavailable,
     TooManyImages,
@@ -50,7 +52,7 @@ from app.errors import (
     WebhooksDisabled,
 )
 from app.idempotency import IdempotencyKeys
-from app.jobs.record import Job
+from app.jobs.record import Job, JobInput, JobOptions
 from app.jobs.states import JobState
 from app.jobs.store import JobStore
 from app.methods import Kind
@@ -128,6 +130,9 @@ ServiceDep = Annotated[Service, Depends(_service)]
     responses=_TAKEN
     | problem_responses(
         Unauthorized,
+        JobNotFound,
+        FilesGone,
+        JobExpired,
         MalformedBody,
         BodyTooLarge,
         UnsupportedMedia,
@@ -140,7 +145,6 @@ ServiceDep = Annotated[Service, Depends(_service)]
         TooManyImages,
         UnknownField,
         UnknownInstrument,
-        SameInstrument,
         UnknownOption,
         UnusableWebhook,
         WebhooksDisabled,
@@ -149,6 +153,7 @@ ServiceDep = Annotated[Service, Depends(_service)]
         QueueFull,
         BrokerFull,
         BrokerUnavailable,
+        ServerStopping,
         StorageUnavailable,
         StorageFull,
     ),
@@ -175,7 +180,8 @@ async def create_job(
 ) -> JobView:
     """Take a video of two players, or its pictures and sound, and queue its separation.
 
-    Send exactly one of: `video`; `frames` with `audio`; `audio` with both `left` and `right`. A name
+    Send exactly one of: `video`; `frames` with `audio`; `audio` with both `left` and `right`; `again` with the id
+    of an earlier job, whose files are then used once more. A name
     given for a side overrides what the picture shows; with one given, the other is found in the picture.
     """
     job_id = uuid.uuid4().hex
@@ -257,11 +263,20 @@ class _Submission:
         self._has_room = True
 
     def parse(self, receiver: FormReceiver) -> Job:
-        """Return the job that the form describes. Raises `InvalidRequest` or `MalformedBody`."""
+        """Return the job that the form describes, whose files are there.
+
+        Raises
+        ------
+        InvalidRequest, MalformedBody
+            If the form describes none.
+        JobNotFound, JobExpired, FilesGone
+            If the files of an earlier job are wanted, and there is no such job of the caller's, or it has none.
+        """
         options = parse_options(receiver.fields, self._service.settings, self._service.added_names)
         webhook_url = parse_webhook(receiver.fields.get("webhook_url", ""), self._service.settings)
         receiver.finish()
-        job_input = parse_input(receiver.files, options)
+        again = receiver.fields.get("again", "").strip()
+        job_input = self._input_of(again, receiver, options) if again else parse_input(receiver.files, options)
         return Job(
             id=self._job_id,
             state=JobState.QUEUED,
@@ -273,6 +288,15 @@ class _Submission:
             webhook_url=webhook_url,
             request_id=current_request_id(),
         )
+
+    def _input_of(self, job_id: str, receiver: FormReceiver, options: JobOptions) -> JobInput:
+        earlier = self._service.store.get(job_id)
+        self._caller.check_owner(earlier)
+        check_again(receiver.files, earlier.input, options)
+        if earlier.state is JobState.EXPIRED:
+            raise JobExpired("the files of the job that `again` names have been removed by age; send them again")
+        self._service.storage.copy_upload(job_id, self._job_id, earlier.input.keys)
+        return earlier.input
 
     async def accept(self, job: Job, receiver: FormReceiver) -> Job:
         """Queue the job and return it; or return the one that was made with the same idempotency key before.

@@ -48,9 +48,50 @@ JOB_EXAMPLE: Final[JsonDict] = {
         "left": None,
         "right": None,
         "stems": None,
+        "video": "/v1/jobs/8f14e45fceea467a9c7f3d0d1f2b6a5e/video",
         "events": "/v1/jobs/8f14e45fceea467a9c7f3d0d1f2b6a5e/events",
     },
 }
+
+PICTURE_EXAMPLE: Final[JsonDict] = {
+    "name": "left",
+    "url": "pictures/left.png",
+    "width": 1000,
+    "height": 320,
+    "alt": "Spectrogram of the left stem, violin, 3:07 long. Most of its energy lies between 392 Hz and 4.1 kHz; it is "
+    "loudest at 1:12, around 880 Hz, and sounds for 86% of the time.",
+    "plot": {"left": 84, "top": 44, "width": 892, "height": 232},
+}
+
+
+class PlotView(BaseModel):
+    """Where in a picture the axes lie, in pixels from its top left; time runs from left to right over all of it."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class PictureView(BaseModel):
+    """A picture that the worker has drawn."""
+
+    model_config = ConfigDict(json_schema_extra={"example": PICTURE_EXAMPLE})
+
+    name: str = Field(description="`frame`, `probabilities`, `mix`, `left` or `right`.")
+    url: str = Field(description="Relative to the address of the result.")
+    width: int = Field(description="In pixels, as `height`.")
+    height: int
+    alt: str = Field(description="In words, what is to be seen.")
+    plot: PlotView | None = Field(description="Where the recording's time axis lies; null without one.")
+
+
+class ResultView(BaseModel):
+    """The result document. What else is in it: docs/api.md."""
+
+    model_config = ConfigDict(extra="allow")
+
+    pictures: list[PictureView] = Field(default=[], description="What was seen and heard, drawn.")
 
 
 class InputView(BaseModel):
@@ -84,6 +125,7 @@ class Links(BaseModel):
     left: str | None = Field(description="The stem of the player on the left, once succeeded.")
     right: str | None = Field(description="The stem of the player on the right, once succeeded.")
     stems: str | None = Field(description="Both stems and the result in one zip, once succeeded.")
+    video: str | None = Field(description="The uploaded video, while it is kept; null for frames and sound.")
     events: str = Field(description="The job's changes as server-sent events.")
 
 
@@ -152,6 +194,7 @@ def view_job(job: Job, queue_position: int | None, now: float | None = None) -> 
             left=left,
             right=right,
             stems=f"{path}/stems.zip" if succeeded else None,
+            video=f"{path}/video" if job.input.video and job.state is not JobState.EXPIRED else None,
             events=f"{path}/events",
         ),
     )

@@ -113,6 +113,16 @@ class Bucket:
                 _check_bucket_is_there(error)
                 return None
 
+    def copy(self, key: str, to: str) -> bool:
+        """Copy an object within the bucket. Return whether there was one. Raises `StorageFull` as `put`."""
+        with _bucket_errors():
+            try:
+                self._store.copy(key, to)
+            except FileNotFoundError as error:
+                _check_bucket_is_there(error)
+                return False
+        return True
+
     def list(self, folder: str) -> Iterator[Entry]:
         """Yield all objects below `folder`, in the order of their keys where the server keeps to S3's order."""
         with _bucket_errors():

@@ -52,7 +52,7 @@ class Published:
     Attributes
     ----------
     files : by name, in the order of names
-    zip_digest : of the zip that `app.stored_zip.stored_zip` makes of them
+    zip_digest : of the zip that `app.storage.manifest.zip_of` makes of them
     """
 
     files: Mapping[str, StoredFile]
@@ -123,6 +123,17 @@ class Storage(StorageUpkeep, Protocol):
             If `key` is not a flat lower-case name.
         FilesGone
             If there is none of this key, or the job was deleted.
+        """
+
+    def copy_upload(self, source_id: str, job_id: str, keys: Sequence[str]) -> None:
+        """Give another job the uploaded files of `source_id`, by key; each job keeps its own when the other goes.
+
+        Raises
+        ------
+        FilesGone
+            If one is missing, or the job was deleted. What was copied before that stays, until `delete`.
+        StorageFull, StorageUnavailable
+            If they cannot be written.
         """
 
     def fetched(self, job_id: str, keys: Sequence[str]) -> AbstractContextManager[Mapping[str, Path]]:

@@ -143,13 +143,11 @@ def _found(
     refuses: bool,
 ) -> FusedLabels:
     probabilities = picture.probabilities
-    alike, how_alike, different = picture.alike()
     evidence = Evidence(
         sides=probabilities.mean(axis=0).astype(np.float64),
         others=picture.others,
         thirds=picture.thirds(),
-        alike=(alike, how_alike),
-        different=different,
+        alike=picture.alike(),
         heard=heard,
         pairs=pairs,
     )

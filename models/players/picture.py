@@ -20,7 +20,7 @@ from models.players.classes import OTHERS, of_the_eight, softmax
 from models.players.extents import extent
 from models.players.seams import seam_profile
 from models.players.shots import shot_of, thumbnail
-from models.players.sides import CUTS, best_cut, log_shares, sides_of_cuts
+from models.players.sides import CUTS, best_cut, log_shares, pairs_at_cuts, sides_of_cuts
 from models.taggers.protocol import SceneTagger
 
 MISNAMED = 0.05
@@ -28,6 +28,7 @@ MISNAMED = 0.05
 _LEAST_SIDE = 8  # pixels
 _BATCH = 8
 _NEAR_MIDDLE = 0.2  # of the width
+_FAINT = 0.1  # probability of any of the eight, below which a shot shows none
 _OTHER_IDS = list(OTHERS)
 
 
@@ -52,6 +53,10 @@ class Shot:
     ----------
     share : float
         Of the frames.
+    frame : int
+        One that shows it, by its place in the order in which frames were looked at.
+    size : (int, int) [pixels]
+        Its width and height.
     cut : float
         Where the players part, as a fraction of the frame's width.
     extents : (Box, Box)
@@ -59,6 +64,8 @@ class Shot:
     """
 
     share: float
+    frame: int
+    size: tuple[int, int]
     cut: float
     extents: tuple[Box, Box]
 
@@ -69,6 +76,7 @@ class PictureEvidence:
     def __init__(self, tagger: SceneTagger) -> None:
         self._tagger = tagger
         self._looks: list[_Look] = []
+        self._sizes: list[tuple[int, int]] = []  # (width, height) of each frame
         self._thumbs: list[NDArray[np.float32]] = []
         self._seams: list[NDArray[np.float32]] = []
         self._content = WHOLE
@@ -98,6 +106,7 @@ class PictureEvidence:
         if not self._looks:
             # Bars stay; what is black in the first frames that are spread over the clip is taken for one.
             self._content = content_box([frame for frame in frames if frame.shape == frames[0].shape])
+        self._sizes += [(frame.shape[1], frame.shape[0]) for frame in frames]
         self._look([self._content.cut(frame) for frame in frames])
         self._look_at_sides()
 
@@ -122,15 +131,22 @@ class PictureEvidence:
         found: NDArray[np.float64] = np.mean([look.halves[:, _OTHER_IDS] for look in self._looks], axis=0)
         return found
 
-    def alike(self) -> tuple[int, float, float]:
-        """Return which instrument is seen on both sides of a cut near the middle, how probable it is on the side where
-        it is less so, and the same of the best two that differ, wherever the cut."""
-        of_cuts = np.mean([look.of_cuts for look in self._looks], axis=0)
-        middle = np.abs(CUTS - 0.5) <= _NEAR_MIDDLE
-        same = of_cuts[middle].min(axis=1).max(axis=0)
-        both = np.minimum(of_cuts[:, 0, :, None], of_cuts[:, 1, None, :]).max(axis=0)
-        np.fill_diagonal(both, 0.0)
-        return int(same.argmax()), float(same.max()), float(both.max())
+    def alike(self) -> tuple[int, float]:
+        """Return which instrument fits both sides of some cut best, and by how much (nats) better than any two
+        different ones do: in the shot where that is least so, of those that show any of the eight."""
+        near_middle = np.abs(CUTS - 0.5) <= _NEAR_MIDDLE
+        better = []
+        for number in range(len(self._thumbs)):
+            of_cuts = [look.of_cuts for look in self._looks if look.shot == number]
+            if np.mean(of_cuts, axis=0).sum(axis=-1).max() < _FAINT:
+                continue
+            sides = np.mean([log_shares(one) for one in of_cuts], axis=0)
+            same = sides[near_middle].sum(axis=1).max(axis=0)
+            better.append(same - pairs_at_cuts(sides).max())
+        if not better:
+            return 0, -np.inf
+        least = np.min(better, axis=0)
+        return int(least.argmax()), float(least.max())
 
     def thirds(self) -> NDArray[np.float64]:
         """Mean probability [shape=(3, 8), float64] of the eight in three equal parts of the width."""
@@ -147,7 +163,8 @@ class PictureEvidence:
         """Return the shots with the extents of two instruments, given by their places; the longest shot first."""
         found = []
         for number in range(len(self._thumbs)):
-            looks = [look for look in self._looks if look.shot == number]
+            places = [place for place, look in enumerate(self._looks) if look.shot == number]
+            looks = [self._looks[place] for place in places]
             cut = float(CUTS[looks[0].cut])
             maps = np.mean([look.maps for look in looks if look.maps.shape == looks[0].maps.shape], axis=0)
             boxes = (extent(maps[:, :, left], 0.0, cut), extent(maps[:, :, right], cut, 1.0))
@@ -155,6 +172,8 @@ class PictureEvidence:
             found.append(
                 Shot(
                     share=len(looks) / len(self._looks),
+                    frame=places[0],
+                    size=self._sizes[places[0]],
                     cut=inside.left + cut * (inside.right - inside.left),
                     extents=(inside.within(boxes[0]), inside.within(boxes[1])),
                 )

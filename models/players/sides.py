@@ -47,6 +47,15 @@ def log_shares(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
+def pairs_at_cuts(sides: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log-probabilities (cuts, 8, 8), left by right, of two different instruments from those of the sides
+    (cuts, 2, 8); of one instrument on both sides -inf."""
+    both = sides[:, 0, :, None] + sides[:, 1, None, :]
+    diagonal = np.arange(both.shape[1])
+    both[:, diagonal, diagonal] = -np.inf
+    return both
+
+
 def best_cut(sides: NDArray[np.float64], seams: NDArray[np.float32]) -> int:
     """Return which cut tells two different instruments apart best, given where there are seams.
 
@@ -57,9 +66,7 @@ def best_cut(sides: NDArray[np.float64], seams: NDArray[np.float32]) -> int:
     seams : np.ndarray [shape=(BINS,), float32, 0..1]
         The shot's :func:`models.players.seams.seam_profile`.
     """
-    both = sides[:, 0, :, None] + sides[:, 1, None, :]
-    diagonal = np.arange(both.shape[1])
-    both[:, diagonal, diagonal] = -np.inf
+    both = pairs_at_cuts(sides)
     at = np.minimum((CUTS * len(seams)).astype(int), len(seams) - 1)
     return int((both.max(axis=(1, 2)) + _log_odds_of_seam(seams[at])).argmax())
 

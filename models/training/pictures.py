@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.instruments import NAMES
+from models.pictures.sheet import Sheet
 from models.stft import N_FREQ, SAMPLE_RATE
-from models.training.drawing import FAINT, INK, LINE, MARK, Sheet, ramp
+from models.training.drawing import FAINT, INK, LINE, MARK, new_sheet
 from models.training.networks import Epoch
 from models.training.refining import Point
 
@@ -43,7 +44,7 @@ def draw_confusion(counts: NDArray[np.int64]) -> Sheet:
         Colours are shares of a row; numbers are segments.
     """
     cell, height, top = 96, 44, 74
-    sheet = Sheet(_LABELS_PX + 8 * cell + 20, top + 8 * height + 56)
+    sheet = new_sheet(_LABELS_PX + 8 * cell + 20, top + 8 * height + 56)
     sheet.text((_LABELS_PX + 4 * cell, 18), "taken for", "mm")
     sheet.text((_LABELS_PX - 12, 52), "really", "rm")
     for index, name in enumerate(NAMES):
@@ -61,7 +62,7 @@ def draw_confusion(counts: NDArray[np.int64]) -> Sheet:
 
 def draw_curve(history: list[Epoch]) -> Sheet:
     """Draw loss (logarithmic) and held-out accuracy over the epochs, one above the other."""
-    sheet = Sheet(900, 560)
+    sheet = new_sheet(900, 560)
     left, right = 80, 870
     first, last = history[0].number, history[-1].number
 
@@ -97,7 +98,7 @@ def draw_curve(history: list[Epoch]) -> Sheet:
 
 def draw_gain(curve: list[Point]) -> Sheet:
     """Draw the learned separator's gain over guided NMF, on what it learnt from and on what was held out."""
-    sheet = Sheet(900, 420)
+    sheet = new_sheet(900, 420)
     left, top, right, bottom = 80, 50, 870, 360
     gains = [gain for point in curve for gain in (point.trained_db, point.held_out_db)]
     low, high = min(0, math.floor(min(gains))), max(1, math.ceil(max(gains)))
@@ -130,7 +131,7 @@ def draw_relation(X: NDArray[np.float32], label: int, picked: int | None) -> She
     """
     cell, height, top = 36, 28, 46
     columns = X.shape[1]
-    sheet = Sheet(_LABELS_PX + columns * cell + 20, top + 8 * height + 66)
+    sheet = new_sheet(_LABELS_PX + columns * cell + 20, top + 8 * height + 66)
     for column in range(columns):
         sheet.text((_LABELS_PX + (column + 0.5) * cell, 32), str(column + 1), "mm", size=12)
     sheet.text((_LABELS_PX - 12, 32), "basis", "rm", size=12)
@@ -158,12 +159,12 @@ def draw_bases(columns: NDArray[np.float32]) -> Sheet:
     columns : np.ndarray [shape=(freq, n), float32], n > 0
     """
     left, top, height, width = 70, 12, 250, 800
-    sheet = Sheet(left + width + 20, top + height + 52)
+    sheet = new_sheet(left + width + 20, top + height + 52)
     order = np.argsort(pitches(columns), kind="stable")
     level = _levels(columns[:, order], height)
     # (height, n) -> (height, width): each basis as wide as the others, to the pixel
     spread = level[:, (np.arange(width) * level.shape[1]) // width]
-    sheet.paste(ramp(spread), left, top)
+    sheet.paste(sheet.ramp(spread), left, top)
     for hertz in _GRID_HZ:
         y = top + height * (1 - math.log(hertz / _LOW_HZ) / math.log(_TOP_HZ / _LOW_HZ))
         sheet.line([(left - 6, y), (left - 1, y)])

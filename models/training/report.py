@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.bases import BasesBank
 from models.instruments import INSTRUMENTS, NAMES
-from models.training.drawing import Sheet
+from models.pictures.sheet import Sheet
 from models.training.networks import Epoch
 from models.training.page import Block, Code, Heading, Page, Paragraph, Picture, Table
 from models.training.pictures import draw_bases, draw_confusion, draw_curve, draw_relation, pitches, spoken

@@ -35,7 +35,7 @@ def options_of(rng: Random, given: Mapping[str, str] | None = None) -> dict[str,
     """Return the options of a case: mostly two names, so that no picture need be looked at; sometimes odd ones."""
     if given is not None:
         return dict(given)
-    left, right = rng.sample(INSTRUMENT_NAMES, 2)
+    left, right = rng.choices(INSTRUMENT_NAMES, k=2)
     options = {"left": left, "right": right}
     if chance(rng, 0.2):
         options["separator"] = rng.choice(("auto", "nmf", "report"))

@@ -41,9 +41,9 @@ def before_call(context: Any, case: schemathesis.Case, kwargs: dict[str, Any]) -
 def _right(form: dict[str, Any]) -> dict[str, Any]:
     # Which files go together the schema says, but the coverage phase does not look at `dependentSchemas`.
     dropped = {"webhook_url", *(("frames", "audio") if "video" in form else ())}
+    if form.keys() & _FILES.keys():
+        dropped.add("again")
     right = {name: value for name, value in form.items() if name not in dropped}
-    if right.get("left") == right.get("right") and "left" in right:
-        right["left"] = "violin" if right["right"] != "violin" else "cello"
     for name in _FILES.keys() & right.keys():
         right[name] = [_FILES[name].content] if name == "frames" else _FILES[name].content
     return right

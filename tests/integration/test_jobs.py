@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from app.stack import Stack
 from models.metrics import bss_eval
@@ -82,6 +83,13 @@ def test_a_video_becomes_labels_and_two_stems(
     heard = np.concatenate([samples for samples, _ in stems])[:, : true.shape[1]]
     assert bss_eval(true, heard).sdr.min() > 3.0
     assert job_folders(stack, job["id"]) == DATA_FOLDERS
+    assert [picture["name"] for picture in result["pictures"]] == ["frame", "probabilities", "mix", "left", "right"]
+    for picture in result["pictures"]:
+        # Relative to the result, as it says.
+        drawn = http.get(httpx.URL(job["links"]["result"]).join(picture["url"]))
+        assert (drawn.status_code, drawn.headers["Content-Type"]) == (200, "image/png")
+        with Image.open(io.BytesIO(drawn.content)) as image:
+            assert (image.format, image.size) == ("PNG", (picture["width"], picture["height"]))
 
 
 def test_a_stem_comes_in_ranges(

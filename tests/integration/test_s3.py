@@ -94,6 +94,10 @@ def test_from_upload_to_an_empty_bucket(
     size, tag = len(wholes["left"].content), wholes["left"].headers["ETag"]
     part = http.get(job["links"]["left"], headers={"Range": f"bytes={size - 5_000_000}-", "If-Range": tag})
     assert (part.status_code, part.content) == (206, wholes["left"].content[-5_000_000:])
+    pictures = http.get(job["links"]["result"]).json()["pictures"]
+    assert [picture["name"] for picture in pictures] == ["mix", "left", "right"]
+    for picture in pictures:
+        assert http.get(f"/v1/jobs/{job_id}/{picture['url']}").content.startswith(b"\x89PNG")
     with zipfile.ZipFile(io.BytesIO(http.get(job["links"]["stems"]).content)) as archive:
         assert archive.testzip() is None
         assert archive.read("right.wav") == wholes["right"].content

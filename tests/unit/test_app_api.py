@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,16 @@ def post(client: httpx.Client, files: Any = None, **data: str) -> dict[str, Any]
     return body
 
 
-def finish(job_id: str, store: JobStore, storage: Storage, files: Mapping[str, bytes] | None = None) -> None:
+def finish(
+    job_id: str,
+    store: JobStore,
+    storage: Storage,
+    files: Mapping[str, bytes] | None = None,
+    pictures: Sequence[str] = (),
+) -> None:
     store.start(job_id)
     with storage.scratch(job_id) as scratch:
-        for name in artifact_names(store.get(job_id).options.format):
+        for name in (*artifact_names(store.get(job_id).options.format), *pictures):
             content = b'{"labels": {}}' if name == "result.json" else name.encode() * 100
             (scratch / name).write_bytes((files or {}).get(name, content))
         assert storage.publish(job_id, scratch)
@@ -87,6 +93,7 @@ def test_posting_a_video(client: httpx.Client, redis_client: redis.Redis, storag
             "left": None,
             "right": None,
             "stems": None,
+            "video": f"/v1/jobs/{job['id']}/video",
             "events": f"/v1/jobs/{job['id']}/events",
         },
     }
@@ -299,7 +306,7 @@ def test_openapi_shows_the_choices_and_the_problems(client: httpx.Client) -> Non
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/v1/jobs"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    options = {"left", "right", "separator", "tagger", "labels", "format", "bits", "webhook_url"}
+    options = {"again", "left", "right", "separator", "tagger", "labels", "format", "bits", "webhook_url"}
     assert set(form) == {"video", "frames", "audio"} | options
     assert len(form["left"]["enum"]) == 8
     assert {"202", "400", "413", "415", "422", "503", "507"} <= set(operation["responses"])

@@ -75,7 +75,6 @@ POSTS: dict[str, tuple[Any, dict[str, str], int, str, str]] = {
     "video as frames": ([("frames", ("1.png", MP4)), SOUND], {}, 415, "unsupported_media", "`video`"),
     "text as audio": ({"audio": ("a.wav", TEXT)}, {}, 415, "unsupported_media", "wav, flac, mp3, ogg"),
     "unknown instrument": (VIDEO, {"left": "piano"}, 422, "unknown_instrument", "'piano'"),
-    "same name twice": (VIDEO, {"left": "violin", "right": "Violin"}, 422, "same_instrument", "violin"),
     "unknown separator": (VIDEO, {"separator": "magic"}, 422, "unknown_option", "is one of auto, "),
     "unknown tagger": (VIDEO, {"tagger": "magic"}, 422, "unknown_option", "densenet161"),
     "unknown label rule": (VIDEO, {"labels": "magic"}, 422, "unknown_option", "is one of auto, fused, report"),

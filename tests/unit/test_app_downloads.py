@@ -104,6 +104,62 @@ def test_what_the_client_has_is_not_sent_again(client: httpx.Client, job: str, p
     assert client.get(f"{job}/{path}", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
+@pytest.fixture
+def drawn(client: httpx.Client, store: JobStore, storage: Storage) -> str:
+    """The path of a job that has succeeded, with two pictures."""
+    job_id = post(client)["id"]
+    finish(job_id, store, storage, pictures=["frame.png", "mix.png"])
+    return f"/v1/jobs/{job_id}"
+
+
+@both_storages
+def test_a_picture(client: httpx.Client, drawn: str) -> None:
+    picture = client.get(f"{drawn}/pictures/mix.png")
+    assert (picture.status_code, picture.content) == (200, b"mix.png" * 100)
+    assert picture.headers["Content-Type"] == "image/png"
+    assert picture.headers["Content-Disposition"] == 'inline; filename="mix.png"'
+    tag = picture.headers["ETag"]
+    assert tag == f'"{hashlib.sha256(picture.content).hexdigest()}"'
+    again = client.get(f"{drawn}/pictures/mix.png", headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    part = client.get(f"{drawn}/pictures/mix.png", headers={"Range": "bytes=3-6"})
+    assert (part.status_code, part.content) == (206, picture.content[3:7])
+    head = client.head(f"{drawn}/pictures/mix.png")
+    assert (head.status_code, head.content, head.headers["ETag"]) == (200, b"", tag)
+
+
+@both_storages
+def test_pictures_are_not_in_the_zip(client: httpx.Client, drawn: str) -> None:
+    response = client.get(f"{drawn}/stems.zip")
+    assert response.headers["ETag"] == f'"{hashlib.sha256(response.content).hexdigest()}"'
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.namelist() == list(artifact_names("wav"))
+
+
+@both_storages
+def test_pictures_go_with_the_job(client: httpx.Client, drawn: str, stored: Stored) -> None:
+    assert sum("mix.png" in name for name in stored()) == 1
+    assert client.delete(drawn).status_code == 204
+    assert stored() == []
+    problem(client.get(f"{drawn}/pictures/mix.png"), 404, "job_not_found")
+
+
+@pytest.mark.parametrize("name", ["right.png", "left.wav", "result.json", ".manifest.json", "x" * 500, "..%2Fmix.png"])
+def test_what_is_no_picture_of_the_job(client: httpx.Client, drawn: str, name: str) -> None:
+    response = client.get(f"{drawn}/pictures/{name}")
+    body = response.json()
+    assert (response.status_code, body["code"]) in ((404, "files_gone"), (404, "not_found"))
+    assert len(body["detail"]) < 700
+    if name == "right.png":
+        assert "no picture 'right.png'; it has frame.png, mix.png" in body["detail"]
+
+
+def test_a_picture_of_a_job_without_any_or_not_yet_done(client: httpx.Client, job: str) -> None:
+    problem(client.get(f"{job}/pictures/mix.png"), 404, "files_gone")
+    waiting = post(client)["id"]
+    problem(client.get(f"/v1/jobs/{waiting}/pictures/mix.png"), 409, "stem_not_ready")
+
+
 def test_a_zip_before_there_is_one(client: httpx.Client) -> None:
     job_id = post(client)["id"]
     problem(client.get(f"/v1/jobs/{job_id}/stems.zip"), 409, "stem_not_ready")

@@ -78,6 +78,9 @@ def test_each_shot_has_a_cut_of_its_own(tagger: SceneTagger) -> None:
     cuts = [shot.cut for shot in found.shots]
     for true in (0.5, 0.3):
         assert min(abs(cut - true) for cut in cuts) < 0.02
+    # Each names a frame that shows it.
+    assert sorted(shot.frame for shot in found.shots) == [0, 1, 2, 3]
+    assert all(shot.size == (WIDTH, HEIGHT) for shot in found.shots)
 
 
 def test_extents_lie_around_the_instruments(tagger: SceneTagger) -> None:

@@ -78,6 +78,8 @@ def test_the_example_is_labelled_by_looking_and_split_by_listening(engines: Engi
     assert list(opinions["sound"]["probabilities"]) == list(NAMES)
     assert [view["share"] for view in result["views"]] == [1.0]
     assert result["views"][0]["cut"] == pytest.approx(0.5, abs=0.03)
+    assert result["views"][0]["time_s"] in rows["times_s"]
+    assert (result["views"][0]["width"], result["views"][0]["height"]) == (640, 360)
     assert set(result["provenance"]["listener"]) == {"weights_sha256", "notes_weights_sha256"}
     assert result["provenance"]["bases"]["geometry"]["n_fft"] == 4096
     total = check_sum(source.sound, tmp_path / "left.wav", tmp_path / "right.wav", LIMITS)

@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bits a sample: wav 16, 24 or 32 (float, default), flac 16 or 24 (default)",
     )
+    parser.add_argument("--pictures", action="store_true", help="draw what was seen and heard, too, into DIR/pictures")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,10 +62,6 @@ def run(args: argparse.Namespace) -> int:
     """
     if not args.video.is_file():
         raise Failed(f"there is no file {args.video}; give the path of a video")
-    if args.left is not None and args.left == args.right:
-        raise Failed(
-            f"both sides are named {args.left}; name two different instruments, or one and let it find the other"
-        )
     choices = BITS[args.format]
     if args.bits is not None and args.bits not in choices:
         raise Failed(
@@ -75,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from app.errors import ConfigurationError  # noqa: PLC0415
     from app.jobs.record import JobOptions  # noqa: PLC0415
     from app.settings import get_settings  # noqa: PLC0415
-    from app.stem_names import SIDES, artifact_names, stem_name  # noqa: PLC0415
+    from app.stem_names import PICTURES, SIDES, artifact_names, picture_name, stem_name  # noqa: PLC0415
     from worker.engines import engines_of  # noqa: PLC0415
     from worker.failures import public_error  # noqa: PLC0415
     from worker.media.limits import MediaLimits  # noqa: PLC0415
@@ -103,10 +100,14 @@ def run(args: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(dir=output, prefix=".duetto-") as scratch, ProgressDisplay() as display:
             result = run_pipeline(
                 source, Path(scratch), options, engines_of(settings), limits,
-                report=lambda stage, fraction: display.stage(str(stage), fraction),
+                report=lambda stage, fraction: display.stage(str(stage), fraction), pictures=args.pictures,
             )  # fmt: skip
             for name in artifact_names(options.format):
                 shutil.move(Path(scratch) / name, output / name)
+            for picture in result["pictures"]:
+                # Where the result says that it is.
+                (output / PICTURES).mkdir(exist_ok=True)
+                shutil.move(Path(scratch) / picture_name(picture["name"]), output / picture["url"])
         files: dict[str, Path] = {side: output / stem_name(side, options.format) for side in SIDES}
         gain_db = result["sound"]["gain_db"]
         total = None
