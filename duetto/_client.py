@@ -172,8 +172,8 @@ class Client:
     def pictures(self, job: Job | str, output: PathLike | None = None) -> tuple[Picture, ...]:
         """Download what was seen and heard, drawn: a frame, probabilities over time, spectrograms.
 
-        They lie in the folder ``pictures`` of `output`; without it in a temporary one, for as long as one of them is used.
-        A job may have some of them or none (docs/api.md, "Pictures"). Raises as :meth:`download`.
+        They lie in the folder ``pictures`` of `output`; without it in a temporary one, for as long as one of them is
+        used. A job may have some of them or none (docs/api.md, "Pictures"). Raises as :meth:`download`.
         """
         return run(self._session.pictures(job, output))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from duetto import _notebook as notebook
 from duetto._errors import InvalidAnswer, PackageMissing, UnusableFile
 from duetto._folder import Folder
 from duetto._job import Job
@@ -108,6 +109,14 @@ class Separation:
     def files(self) -> dict[str, Path]:
         """Both stems' files, by side."""
         return {"left": self.left.path, "right": self.right.path}
+
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook: who plays, warnings, and the pictures that were fetched."""
+        return notebook.html(
+            [(stem.side, stem.instrument, stem.probability, stem.path.name) for stem in (self.left, self.right)],
+            self.warnings,
+            [(picture.alt, png) for picture in self.pictures if (png := picture._repr_png_())],
+        )
 
     @classmethod
     def of(cls, job: Job, folder: Folder, *, pictures: bool) -> Separation:

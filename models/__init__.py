@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.hearing import load_listener
     from models.instruments import INSTRUMENTS
     from models.metrics import bss_eval
+    from models.pictures import draw_probabilities, draw_scene, draw_spectrograms
     from models.players import label_players
     from models.separation import separate, separate_blocks
     from models.separators import get_separator
@@ -35,6 +36,9 @@ _HOMES = {
     "label_players": "models.players",
     "load_listener": "models.hearing",
     "INSTRUMENTS": "models.instruments",
+    "draw_probabilities": "models.pictures",
+    "draw_scene": "models.pictures",
+    "draw_spectrograms": "models.pictures",
     "bss_eval": "models.metrics",
     "separate": "models.separation",
     "separate_blocks": "models.separation",
@@ -47,6 +51,9 @@ __all__ = [
     "BasesBank",
     "DuetLabels",
     "bss_eval",
+    "draw_probabilities",
+    "draw_scene",
+    "draw_spectrograms",
     "get_separator",
     "label_duet",
     "label_players",

@@ -6,7 +6,8 @@ updates for a beta divergence (:mod:`models.nmf`):
 
 1. activations, each at a small cost (sparsity: few spectra explain a frame) and smoothed over time: a note
    lasts longer than a frame (Virtanen 2007, section II.B, has both aims as cost terms);
-2. pruning: a player sounds few of his spectra at once, so only those strongest around a frame stay;
+2. pruning: a player sounds few of his spectra at once, so only those strongest around a frame stay; spectra that
+   are nowhere near it are dropped on the way there, so that most steps are short;
 3. equalising: e, the recording's room and microphone, as a positive sum of smooth triangles (a filter in
    the sense of the source-filter models of Durrieu et al. 2010);
 4. adapting: each spectrum may follow the recording, held back by a prior that weighs as much as PRIOR
@@ -44,6 +45,8 @@ class Settings:
     beta: float = 0.3
     """Of the divergence: below 1, quiet partials count for more than they do in Kullback-Leibler."""
     iterations: int = 20
+    thinnings: tuple[tuple[int, int], ...] = ((4, 100), (8, 40))
+    """After so many iterations only those spectra go on that are among so many strongest of a player somewhere."""
     sparsity: float = 3.0
     """Cost of a unit of activation, where the recording's loudest point is 1 and each spectrum sums to 1."""
     smoothing_frames: int = 7
@@ -96,7 +99,12 @@ class Fit:
             If `should_stop` returned true.
         """
         settings = self._settings
-        self._activate(settings.iterations)
+        done = 0
+        for after, strongest in settings.thinnings:
+            self._activate(after - done)
+            self._thin(strongest)
+            done = after
+        self._activate(settings.iterations - done)
         self._prune()
         self._activate(settings.pruned_iterations)
         if settings.equaliser_iterations:
@@ -133,14 +141,30 @@ class Fit:
                 mean = _smooth(self._H, self._settings.smoothing_frames)
                 self._H = self._H.pow(1.0 - share) * mean.pow(share)
 
+    def _thin(self, strongest: int) -> None:
+        """Drop the spectra that are nowhere among a player's `strongest` ones; most never will be."""
+        heard = []
+        for side in self._sides():
+            around = self._around(side)
+            among = around.topk(min(strongest, around.shape[0]), dim=0).indices
+            heard.append(torch.zeros(around.shape[0], dtype=torch.bool, device=self._device))
+            heard[-1][among.flatten()] = True
+        self._keep(torch.cat(heard))
+
     def _prune(self) -> None:
         """Silence all but the strongest spectra of each player around each frame, and drop those never heard."""
         for side in self._sides():
-            around = _smooth(self._H[side], self._settings.pruning_frames)
+            around = self._around(side)
             most = min(self._settings.spectra_at_once, around.shape[0])
             weakest = around.topk(most, dim=0).values[-1]
             self._H[side] = torch.where(around >= weakest, self._H[side], 0.0)
-        heard = self._H.sum(dim=1) > 0
+        self._keep(self._H.sum(dim=1) > 0)
+
+    def _around(self, side: slice) -> torch.Tensor:
+        """Activations (bases, frames) of one player, averaged over the frames around."""
+        return _smooth(self._H[side], self._settings.pruning_frames)
+
+    def _keep(self, heard: torch.Tensor) -> None:
         self._n_left = int(heard[: self._n_left].sum())
         self._rows, self._W, self._H = self._rows[:, heard], self._W[:, heard], self._H[heard]
 

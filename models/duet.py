@@ -70,6 +70,17 @@ class DuetLabels:
     left_probabilities: NDArray[np.float32]
     right_probabilities: NDArray[np.float32]
 
+    def _repr_html_(self) -> str:
+        from models.notebook import labels_html  # noqa: PLC0415 - Pillow and soundfile, for notebooks alone
+
+        return labels_html(
+            [
+                (side, one.instrument, one.probability, one.source)
+                for side, one in (("left", self.left), ("right", self.right))
+            ],
+            (self.left_probabilities.mean(axis=0), self.right_probabilities.mean(axis=0)),
+        )
+
 
 def label_duet(
     frames: Iterable[NDArray[np.uint8]],

@@ -1,9 +1,10 @@
 """Panning: where in the stereo image a sound lies, told by levels, and whether two places stand out.
 
-A position is 2/π · atan2(|right|, |left|) of one point of the spectrum: 0 all in the left channel, 0.5 in the middle,
-1 all in the right. Where one player is much louder than the other, as in most points, it is that player's. So two players
-who sit apart make two peaks in the histogram of positions (Yilmaz and Rickard 2004, *Blind separation of speech mixtures
-via time-frequency masking*). Phases are left out: between spaced microphones they say something else in every row.
+A position is 2/π · atan2(|right|, |left|) of one point of the spectrum: 0 all in the left channel, 0.5 in the
+middle, 1 all in the right. Where one player is much louder than the other, as in most points, it is that player's.
+So two players who sit apart make two peaks in the histogram of positions (Yilmaz and Rickard 2004, *Blind separation
+of speech mixtures via time-frequency masking*). Phases are left out: between spaced microphones they say something
+else in every row.
 """
 
 from __future__ import annotations

@@ -18,9 +18,10 @@ from models.errors import Stopped
 from models.left_spectra import left_spectra
 from models.nmf import ShouldStop
 from models.separators.protocol import AnySeparator
+from models.stems import Stems
 from models.stft import StreamingISTFT
 
-Stems = tuple[NDArray[np.float32], NDArray[np.float32]]
+Pieces = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def separate_blocks(
@@ -32,7 +33,7 @@ def separate_blocks(
     right: str,
     should_stop: ShouldStop | None = None,
     certainty: Certainty | None = None,
-) -> Iterator[Stems]:
+) -> Iterator[Pieces]:
     """Separate a recording that arrives piece by piece.
 
     Parameters
@@ -66,7 +67,7 @@ def separate_blocks(
     synthesis = StreamingISTFT(sample_rate, channels)
     pending = _Pending(channels)
 
-    def split(spectrum: NDArray[np.complex64]) -> Stems:
+    def split(spectrum: NDArray[np.complex64]) -> Pieces:
         if should_stop is not None and should_stop():
             raise Stopped("the separation was stopped")
         estimate = synthesis.push(spectrum)
@@ -96,14 +97,20 @@ def separate(
     should_stop: ShouldStop | None = None,
     certainty: Certainty | None = None,
 ) -> Stems:
-    """Separate a whole recording in memory. Parameters, result and errors as :func:`separate_blocks`.
+    """Separate a whole recording in memory. Parameters and errors as :func:`separate_blocks`.
+
+    Returns
+    -------
+    Stems
+        (left, right), each as long as `audio`; in a notebook they show and play themselves.
 
     Examples
     --------
     >>> from models import get_separator, separate
     >>> stems = separate(audio, 44_100, get_separator("auto"), "violin", "trumpet")
     """
-    stems = (np.empty_like(audio, dtype=np.float32), np.empty_like(audio, dtype=np.float32))
+    empty = (np.empty_like(audio, dtype=np.float32), np.empty_like(audio, dtype=np.float32))
+    stems = Stems(*empty, sample_rate, (left, right))
     done = 0
     for pieces in separate_blocks([audio], sample_rate, audio.shape[0], separator, left, right, should_stop, certainty):
         n_samples = pieces[0].shape[1]

@@ -7,7 +7,7 @@ from functools import lru_cache
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from worker.example_duet import example_duet
 
@@ -64,6 +64,22 @@ def boxed(frame: Frame, bar: float, *, upright: bool = False) -> Frame:
 def closeup(player: Frame) -> Frame:
     """One player alone, over the whole frame."""
     return fitted(player, WIDTH, HEIGHT)
+
+
+def chimes() -> Frame:
+    """A drawing (360, 320, 3) of wind chimes, which are none of the eight: the picture network names it so."""
+    drawing = Image.new("RGB", (320, 360), (150, 190, 150))
+    pen = ImageDraw.Draw(drawing)
+    pen.ellipse((100, 60, 220, 90), fill=(120, 70, 30))
+    for number, x in enumerate(range(110, 211, 25)):
+        pen.line((x, 75, x, 110), fill=(60, 60, 60))
+        for across in range(14):
+            grey = round(150 + 90 * np.sin(across / 14 * np.pi))
+            pen.line((x - 7 + across, 110, x - 7 + across, 260 + 15 * (number % 3)), fill=(grey, grey, grey))
+    pen.line((160, 20, 160, 60), fill=(60, 60, 60))
+    pen.line((160, 75, 160, 300), fill=(60, 60, 60))
+    pen.ellipse((145, 290, 175, 330), fill=(120, 70, 30))
+    return np.asarray(drawing)
 
 
 def lyrics(line: int) -> Frame:

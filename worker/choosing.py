@@ -8,14 +8,10 @@ from models.panning import find_positions
 from models.separators import AnySeparator, ByPosition
 from worker.engines import Engines
 from worker.levels import ShouldStop, sounding
-from worker.media.limits import MediaLimits
-from worker.media.sound import SoundReader
-from worker.source import Source
+from worker.media.kept import KeptSound
 
 
-def separator_for(
-    source: Source, options: JobOptions, engines: Engines, limits: MediaLimits, should_stop: ShouldStop
-) -> AnySeparator:
+def separator_for(sound: KeptSound, options: JobOptions, engines: Engines, should_stop: ShouldStop) -> AnySeparator:
     """Return what separates this job's players.
 
     Duetto's own separators know instruments, which two players of one instrument share; so these are parted by where
@@ -33,9 +29,8 @@ def separator_for(
     separator = engines.separator(options.separator)
     if options.left is None or options.left != options.right or separator.name not in BUILT_IN[Kind.SEPARATOR]:
         return separator
-    with SoundReader(source.sound, limits, should_stop) as sound:
-        blocks = sounding(sound.blocks(), should_stop)
-        return ByPosition(find_positions(blocks, sound.sample_rate, sound.channels), sound.sample_rate)
+    blocks = sounding(sound.blocks(), should_stop)
+    return ByPosition(find_positions(blocks, sound.sample_rate, sound.channels), sound.sample_rate)
 
 
 def notes_on(separator: AnySeparator, instrument: str) -> list[str]:

@@ -7,7 +7,9 @@ looks at every frame that the report looks at, and at nothing else (`models.duet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -15,17 +17,19 @@ from numpy.typing import NDArray
 
 from app.jobs.record import JobOptions
 from app.methods import AUTO
+from models import parallel
 from models.duet import DuetLabels, label_duet
 from models.hearing import Heard
 from models.instruments import NAMES
 from models.players import FusedLabels, label_players
 from models.players.bars import Box
+from models.players.fused import FIRST_FRAMES
 from models.taggers import SceneTagger
 from worker.engines import Engines
 from worker.errors import Canceled, LabelsUnfit
 from worker.levels import ShouldStop, sounding
+from worker.media.kept import KeptSound
 from worker.media.limits import MediaLimits
-from worker.media.sound import SoundReader
 from worker.source import Source
 
 KEPT_FRAMES = 4
@@ -65,6 +69,7 @@ class Seen:
 
 def look(
     source: Source,
+    sound: KeptSound,
     options: JobOptions,
     engines: Engines,
     limits: MediaLimits,
@@ -105,10 +110,18 @@ def look(
             images(), tagger, left=options.left, right=options.right, progress=progress, should_stop=should_stop
         )
         return Seen(labels, tuple(times), tagger.provenance, tuple(times), tuple(kept))
-    heard = _listen(source, engines, limits, should_stop)
+    hearing = _listen(sound, engines, should_stop)
+    frames = images()
+    try:
+        # Decoded in a process of its own meanwhile.
+        first = list(islice(frames, FIRST_FRAMES))
+    finally:
+        wait([hearing])
+    heard = hearing.result()
     found = label_players(
-        images(), heard, tagger, left=options.left, right=options.right, progress=progress, should_stop=should_stop
-    )
+        chain(first, frames), heard, tagger, left=options.left, right=options.right, progress=progress,
+        should_stop=should_stop,
+    )  # fmt: skip
     return Seen(
         labels=_in_order(found.labels, times),
         times_s=tuple(sorted(times[: len(found.labels.left_probabilities)])),
@@ -159,12 +172,13 @@ def views(seen: Seen | None) -> list[dict[str, Any]] | None:
     ]
 
 
-def _listen(source: Source, engines: Engines, limits: MediaLimits, should_stop: ShouldStop) -> Heard | None:
-    """What is heard of the recording's beginning; raises SilentSound if that is all there is, and silent."""
-    with SoundReader(source.sound, limits, should_stop) as sound:
-        # Silence is refused before anybody looks for the players of a piece that nobody plays.
-        blocks = sounding(sound.blocks(), should_stop)
-        return engines.listener().listen(blocks, sound.sample_rate, sound.channels, should_stop)
+def _listen(sound: KeptSound, engines: Engines, should_stop: ShouldStop) -> Future[Heard | None]:
+    """Begin to listen to the recording's beginning; raises SilentSound if that is all there is, and silent."""
+    listener = engines.listener()
+    # Silence is refused before anybody looks for the players of a piece that nobody plays.
+    blocks = sounding(sound.blocks(), should_stop)
+    V = listener.beginning(blocks, sound.sample_rate, sound.channels)
+    return parallel.begun(lambda V: listener.hear(V, should_stop), V)
 
 
 def _in_order(labels: DuetLabels, times: list[float]) -> DuetLabels:

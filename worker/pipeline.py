@@ -29,9 +29,9 @@ from worker.engines import Engines
 from worker.errors import Canceled, SilentSound
 from worker.levels import SILENCE, Level
 from worker.looking import Seen, look, opinions, views
+from worker.media.kept import KeptSound
 from worker.media.limits import MediaLimits
 from worker.media.probe import MediaInfo
-from worker.media.sound import SoundReader
 from worker.media.stems import StemPair, check_fit
 from worker.pictures import JobPictures
 from worker.quality import quality, quality_warnings
@@ -104,26 +104,27 @@ def run_pipeline(
     check_fit(options.format, info.sample_rate or 0, info.channels or 0)
     tag_share, separate_share = _shares(info, options, tags=not named)
     seen: Seen | None = None
-    if not named:
-        report(Stage.TAG, _PROBE_SHARE)
-        n_frames = _expected_frames(info, options)
-        seen = look(
-            source,
-            options,
-            engines,
-            limits,
-            lambda n: report(Stage.TAG, _PROBE_SHARE + tag_share * min(1.0, n / n_frames)),
-            should_stop,
-        )
-    left = seen.labels.left.instrument if seen else str(options.left)
-    right = seen.labels.right.instrument if seen else str(options.right)
-    begin = _PROBE_SHARE + tag_share
-    report(Stage.SEPARATE, begin)
-    separator = separator_for(source, options, engines, limits, should_stop)
     levels = {"mix": Level(), "left": Level(), "right": Level()}
     outlines = {"left": Waveform(), "right": Waveform()}
     certainty = Certainty()
-    with SoundReader(source.sound, limits, should_stop) as sound:
+    with KeptSound(source.sound, limits, should_stop) as sound:
+        if not named:
+            report(Stage.TAG, _PROBE_SHARE)
+            n_frames = _expected_frames(info, options)
+            seen = look(
+                source,
+                sound,
+                options,
+                engines,
+                limits,
+                lambda n: report(Stage.TAG, _PROBE_SHARE + tag_share * min(1.0, n / n_frames)),
+                should_stop,
+            )
+        left = seen.labels.left.instrument if seen else str(options.left)
+        right = seen.labels.right.instrument if seen else str(options.right)
+        begin = _PROBE_SHARE + tag_share
+        report(Stage.SEPARATE, begin)
+        separator = separator_for(sound, options, engines, should_stop)
 
         def mix() -> Iterator[NDArray[np.float32]]:
             for block in sound.blocks():

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bits a sample: wav 16, 24 or 32 (float, default), flac 16 or 24 (default)",
     )
     parser.add_argument(
-        "--pictures", action="store_true", help="fetch what was seen and heard, drawn, into DIR/pictures"
+        "--pictures", action="store_true", help="fetch drawings of what was seen and heard, too, into DIR/pictures"
     )
     parser.add_argument("--webhook", metavar="URL", help="where the server is to tell that the job has ended")
 

@@ -8,6 +8,8 @@ const PLAY = "M7 4.5v15l13-7.5z";
 const PAUSE = "M6 4.5h4.5v15H6zm7.5 0H18v15h-4.5z";
 const SPEEDS = [[1, "Full speed"], [0.75, "¾ speed"], [0.5, "Half speed"]];
 const JUMP_S = 5;
+const METER_DB = 50;
+const FALL = 0.93;          // of the meter's level, a frame
 
 // Build the desk of a job's player. Returns its element, `draw` for each frame, `recolour` and `close`.
 export function buildDesk(job, result, player) {
@@ -28,7 +30,8 @@ export function buildDesk(job, result, player) {
   function draw() {
     const now = player.time;
     const text = `${clock(now)} / ${clock(Math.round(length))}`;
-    for (const track of tracks) track.moveTo(now);
+    const levels = player.levels;
+    for (const track of tracks) track.moveTo(now, levels);
     if (text !== shown) {
       shown = time.textContent = text;
       seek.value = now;
@@ -66,9 +69,11 @@ function buildTrack(side, {job, name, player, outline, most, length}) {
   const suffix = "." + job.options.format;
   const save = h("a", {href: `${jobUrl(job.id)}/stems/${side}${suffix}`, download: `${side}_${name.replaceAll(" ", "_")}${suffix}`,
     className: "download", textContent: "Download", "aria-label": `Download the ${name}`});
+  const meter = h("i");
   const box = h("div", {className: "wave", "aria-hidden": "true"});
   const element = h("div", {className: `track ${side}`, role: "group", "aria-label": `${capital(name)}, on the ${side}`},
-    h("div", {}, h("p", {className: "track-name"}, h("span", {textContent: capital(name)}), save), h("div", {className: "mix"}, mute, solo, fader)),
+    h("div", {}, h("p", {className: "track-name"}, h("span", {textContent: capital(name)}), save), h("div", {className: "mix"}, mute, solo, fader),
+      h("div", {className: "meter", "aria-hidden": "true"}, meter)),
     box);
   const show = () => {
     mute.setAttribute("aria-pressed", player.sides[side].mute);
@@ -79,11 +84,18 @@ function buildTrack(side, {job, name, player, outline, most, length}) {
   player.addEventListener("change", show);
   show();
   let wave = null;
+  let level = 0;
+  const moveTo = (now, levels) => {
+    wave?.moveTo(now);
+    // Up at once, down slowly, as meters do; 50 dB wide.
+    level = Math.max(levels[side], level * FALL);
+    meter.style.transform = `scaleX(${Math.max(0, 1 + 20 * Math.log10(level + 1e-6) / METER_DB)})`;
+  };
   // Once it has a place on the page, whose width it needs.
   if (outline) requestAnimationFrame(() => {
     wave = drawWaveform(box, {peaks: outline[side], most, length, colour: `--${side}`, onSeek: at => player.seek(at)});
   });
-  return {element, moveTo: at => wave?.moveTo(at), recolour: () => wave?.recolour(), close: () => wave?.close()};
+  return {element, moveTo, recolour: () => wave?.recolour(), close: () => wave?.close()};
 }
 
 // Keys, as long as nothing that takes them itself has the focus.

@@ -19,6 +19,7 @@ const actions = {rerun, remove, anew: () => go("")};
 function view(name, title) {
   for (const one of VIEWS) $(one).hidden = one !== name;
   $("another").hidden = name === "new";
+  document.body.classList.remove("opening");
   document.title = title ? `${title} · Duetto` : "Duetto";
   // Readers are told where they are; nobody is scrolled away from what has not moved.
   $(name + "-title")?.focus({preventScroll: name === "new"});
@@ -160,4 +161,6 @@ $("another").addEventListener("click", () => go(""));
 addEventListener("hashchange", () => open(location.hash.slice(1)));
 // For whoever looks from the console, and for the tests: what plays, and how loud either player is at this moment.
 Object.defineProperty(window, "duetto", {value: Object.freeze({get player() { return shown?.player ?? null; }})});
+// A link to a job: not the form first, and then something else.
+if (ID.test(location.hash.slice(1))) $("new").hidden = true;
 open(location.hash.slice(1));

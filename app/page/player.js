@@ -39,9 +39,8 @@ export class Player extends EventTarget {
   // The peak that is heard of either player at this moment, 0 to 1.
   get levels() {
     return Object.fromEntries(SIDES.map(side => {
-      const {analyser} = this.sides[side];
-      if (!analyser) return [side, 0];
-      const block = new Float32Array(analyser.fftSize);
+      const {analyser, block} = this.sides[side];
+      if (!analyser || !this.playing) return [side, 0];
       analyser.getFloatTimeDomainData(block);
       return [side, block.reduce((most, value) => Math.max(most, Math.abs(value)), 0)];
     }));
@@ -128,6 +127,7 @@ export class Player extends EventTarget {
       const part = this.sides[side];
       part.gain = this.context.createGain();
       part.analyser = this.context.createAnalyser();
+      part.block = new Float32Array(part.analyser.fftSize);
       this.context.createMediaElementSource(part.sound).connect(part.gain).connect(part.analyser).connect(this.context.destination);
     }
     this.#mix();

@@ -20,7 +20,7 @@ from models.hearing.pairs import PAIRS, pair_log_probabilities
 from models.instruments import NAMES
 from models.miml import MIML, load_miml
 from models.nmf import M_COMPONENTS, ShouldStop, factorize
-from models.stft import BLOCK_FRAMES, StreamingSTFT, pooled_magnitude
+from models.stft import BLOCK_FRAMES, StreamingSTFT, geometry, pooled_magnitude
 
 LISTENER_WEIGHTS = (WEIGHTS / "hearing.safetensors", WEIGHTS / "miml.safetensors")
 MOST_SECONDS = 120.0  # of a recording that are listened to
@@ -107,8 +107,15 @@ class Listener:
         Stopped
             If `should_stop` returned true.
         """
+        return self.hear(self.beginning(blocks, sample_rate, channels), should_stop)
+
+    def beginning(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int, channels: int) -> NDArray[np.float32]:
+        """Return what of a recording is listened to, as a magnitude (freq, frames) float32 for :meth:`hear`.
+
+        Parameters and errors are those of :meth:`listen`.
+        """
         transform = StreamingSTFT(sample_rate, channels)
-        spectra = []
+        spectra = [np.zeros((geometry(sample_rate).n_freq, 0), np.float32)]
         left = round(MOST_SECONDS * sample_rate)
         for block in blocks:
             spectra += [pooled_magnitude(one) for one in transform.push(block[:, :left])]
@@ -116,10 +123,10 @@ class Listener:
             if left <= 0:
                 break
         spectra += [pooled_magnitude(one) for one in transform.flush()]
-        return self.hear(np.concatenate(spectra, axis=1), should_stop) if spectra else None
+        return np.concatenate(spectra, axis=1)
 
     def hear(self, V: NDArray[np.float32], should_stop: ShouldStop | None = None) -> Heard | None:
-        """The same from a magnitude (freq, frames) float32."""
+        """The same as :meth:`listen` from a magnitude (freq, frames) float32."""
         of_patches = self._hear_patches(band_powers(V))
         if of_patches is None:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.pictures.sheet import Colour, Sheet, Theme
 
@@ -18,7 +18,7 @@ FAINT: Colour = (96, 100, 118)
 # Dark blue over magenta and orange to pale yellow: ever lighter.
 _STOPS = ((12, 10, 38), (87, 22, 110), (187, 55, 84), (249, 142, 9), (252, 255, 200))
 # Dark, so that a picture is at home in a light page as in a dark one: a spectrogram is dark anyway.
-NIGHT = Theme(PAPER, INK, FAINT, _STOPS, (LEFT, RIGHT, QUIET), steps=96)
+NIGHT = Theme(PAPER, INK, FAINT, _STOPS, (LEFT, RIGHT, QUIET), steps=48)
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,14 @@ class Picture:
     """
 
     name: str
-    png: bytes
+    png: bytes = field(repr=False)
     width: int
     height: int
     alt: str
     plot: Plot | None
+
+    def _repr_png_(self) -> bytes:
+        return self.png
 
 
 def drawn(name: str, sheet: Sheet, alt: str, plot: Plot) -> Picture:

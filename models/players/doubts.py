@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.hearing import Heard
 from models.instruments import NAMES
 from models.players.classes import OTHERS
+from models.players.trios import Trio
 
 NAME_THEM = "name the instruments with `left` and `right`"
 
@@ -22,8 +23,9 @@ _FAINT = 0.1  # of what may be seen
 _RATHER = 5.0  # times as probable as the eight together is what is none of them
 _CLEAR = 0.5  # of what is seen
 _SILENT = 0.35  # of an instrument that is not heard
-# By how much better one instrument must fit than two. Of 24 duets of the measuring set, the highest is 0.34 (cello and
-# violin), the next -0.03; docs/benchmarks.md has more.
+# By how much better one instrument must fit than two. Of the 24 duets of the measuring set, the highest is 0.30 (cello
+# and violin), the next -0.50; of the hard frames 0.14. docs/benchmarks.md has more.
+_PERHAPS_ALIKE = 0.2  # nats
 _ALIKE = 1.0  # nats
 _AGREES = 0.5  # less, where no other instrument is heard
 _OBJECTS = 1.0  # more, where another one is heard more surely
@@ -41,8 +43,8 @@ class Evidence:
         Mean probabilities of the eight on the left and on the right, as the network gives them.
     others : np.ndarray [shape=(2, 17), float64, 0..1]
         Of the instruments beside the eight (`classes.OTHERS`).
-    thirds : np.ndarray [shape=(3, 8), float64, 0..1]
-        Of the eight in three parts of the width.
+    trio : Trio
+        The three players that are most seen side by side.
     alike : (int, float)
         The instrument that fits both sides best, and by how many nats better than any two different ones.
     heard : Heard or None
@@ -53,7 +55,7 @@ class Evidence:
 
     sides: NDArray[np.float64]
     others: NDArray[np.float64]
-    thirds: NDArray[np.float64]
+    trio: Trio
     alike: tuple[int, float]
     heard: Heard | None
     pairs: NDArray[np.float64]
@@ -85,9 +87,9 @@ def refusal(evidence: Evidence) -> str | None:
     if better >= _ALIKE - _AGREES * _alone(place, evidence.heard) + _OBJECTS * _louder(place, evidence.heard):
         name = NAMES[place]
         return (
-            f"only one instrument is found, {_spoken(name)}: it is one player, or two with the same instrument. If two "
-            f"play it, and the recording is stereo, name it for both: left={name}, right={name}. If they play different "
-            f"ones, {NAME_THEM}"
+            f"only one instrument is found, {_spoken(name)}: it is one player, or two with the same instrument. If "
+            f"two play it, and the recording is stereo, name it for both: left={name}, right={name}. If they play "
+            f"different ones, {NAME_THEM}"
         )
     return None
 
@@ -110,14 +112,13 @@ def warnings(evidence: Evidence, labels: tuple[str, str]) -> tuple[str, ...]:
                 f"separated as {_spoken(label)}. If that is wrong, {NAME_THEM}."
             )
     place, better = evidence.alike
-    if better >= 0.0:
+    if better >= _PERHAPS_ALIKE:
         found.append(
             f"The picture may show {_spoken(NAMES[place])} on both sides, or one player only. If it is not "
             f"{_spoken(labels[0])} on the left and {_spoken(labels[1])} on the right, {NAME_THEM}."
         )
-    best = evidence.thirds.argmax(axis=1)
-    if best[0] != best[1] != best[2] and bool((evidence.thirds.max(axis=1) >= _CLEAR).all()):
-        seen = ", ".join(_spoken(NAMES[place]) for place in best)
+    if evidence.trio.probability >= _FAINT:
+        seen = ", ".join(_spoken(NAMES[place]) for place in evidence.trio.places)
         found.append(
             f"Three players seem to be in the picture: {seen}. Two are separated, {_spoken(labels[0])} and "
             f"{_spoken(labels[1])}; what the third one plays is in one of their stems or in both."

@@ -65,6 +65,11 @@ class FusedLabels:
     shots: tuple[Shot, ...]
     warnings: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        from models.notebook import warnings_html  # noqa: PLC0415 - Pillow and soundfile, for notebooks alone
+
+        return self.labels._repr_html_() + warnings_html(self.warnings)
+
 
 def label_players(
     frames: Iterable[NDArray[np.uint8]],
@@ -146,7 +151,7 @@ def _found(
     evidence = Evidence(
         sides=probabilities.mean(axis=0).astype(np.float64),
         others=picture.others,
-        thirds=picture.thirds(),
+        trio=picture.trio(),
         alike=picture.alike(),
         heard=heard,
         pairs=pairs,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +19,15 @@ from models.players.classes import OTHERS, of_the_eight, softmax
 from models.players.extents import extent
 from models.players.seams import seam_profile
 from models.players.shots import shot_of, thumbnail
-from models.players.sides import CUTS, best_cut, log_shares, pairs_at_cuts, sides_of_cuts
+from models.players.sides import CUTS, best_cut, log_odds_of_cuts, log_shares, pairs_at_cuts, sides_of_cuts
+from models.players.trios import Trio, best_trio
 from models.taggers.protocol import SceneTagger
 
 MISNAMED = 0.05
 """Share of pictures that the networks name wrong however sure they are (of 420 photos, by EfficientNet-Lite2)."""
 _LEAST_SIDE = 8  # pixels
 _BATCH = 8
-_NEAR_MIDDLE = 0.2  # of the width
+_CLOSE_UP = 0.5  # nats by which one instrument fits a shot better than two
 _FAINT = 0.1  # probability of any of the eight, below which a shot shows none
 _OTHER_IDS = list(OTHERS)
 
@@ -113,7 +113,11 @@ class PictureEvidence:
     @property
     def sides(self) -> NDArray[np.float64]:
         """Log-probabilities [shape=(2, 8), float64, nats] of each instrument on the left and on the right."""
-        certain = np.mean([log_shares(one) for one in self._by_look()], axis=0).sum(axis=0)
+        better = {number: float(by.max()) for number, by in self._one_fits_better().items()}
+        # Where some shots show two players, those of one of them say who plays, and nothing of left and right.
+        parted = min(better.values(), default=0.0) < 0.0
+        close_ups = {number for number, by in better.items() if parted and by > _CLOSE_UP}
+        certain = np.mean([self._certain(look, look.shot in close_ups) for look in self._looks], axis=0)
         shares = np.exp(certain - certain.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         mixed: NDArray[np.float64] = np.log((1.0 - MISNAMED) * shares + MISNAMED / len(INSTRUMENTS))
@@ -134,30 +138,16 @@ class PictureEvidence:
     def alike(self) -> tuple[int, float]:
         """Return which instrument fits both sides of some cut best, and by how much (nats) better than any two
         different ones do: in the shot where that is least so, of those that show any of the eight."""
-        near_middle = np.abs(CUTS - 0.5) <= _NEAR_MIDDLE
-        better = []
-        for number in range(len(self._thumbs)):
-            of_cuts = [look.of_cuts for look in self._looks if look.shot == number]
-            if np.mean(of_cuts, axis=0).sum(axis=-1).max() < _FAINT:
-                continue
-            sides = np.mean([log_shares(one) for one in of_cuts], axis=0)
-            same = sides[near_middle].sum(axis=1).max(axis=0)
-            better.append(same - pairs_at_cuts(sides).max())
+        better = self._one_fits_better()
         if not better:
             return 0, -np.inf
-        least = np.min(better, axis=0)
+        least = np.min(list(better.values()), axis=0)
         return int(least.argmax()), float(least.max())
 
-    def thirds(self) -> NDArray[np.float64]:
-        """Mean probability [shape=(3, 8), float64] of the eight in three equal parts of the width."""
-        parts = []
-        for look in self._looks:
-            count = len(look.columns)
-            edges = np.round(np.linspace(0, count, 4)).astype(int)
-            scores = [look.columns[a : max(b, a + 1)].mean(axis=0) for a, b in pairwise(edges)]
-            parts.append(of_the_eight(softmax(np.stack(scores).astype(np.float64))))
-        result: NDArray[np.float64] = np.mean(parts, axis=0)
-        return result
+    def trio(self) -> Trio:
+        """Return the three players that are most seen side by side in any of the shots."""
+        shots = ([look.columns for look in self._looks if look.shot == number] for number in range(len(self._thumbs)))
+        return max(map(best_trio, shots), key=lambda trio: trio.probability)
 
     def shots(self, left: int, right: int) -> tuple[Shot, ...]:
         """Return the shots with the extents of two instruments, given by their places; the longest shot first."""
@@ -180,9 +170,22 @@ class PictureEvidence:
             )
         return tuple(sorted(found, key=lambda shot: -shot.share))
 
-    def _by_look(self) -> list[NDArray[np.float64]]:
-        """Probabilities (2 looks, 2 sides, 8) of every frame: its columns at the shot's cut, its sides as pictures."""
-        return [np.stack([look.of_cuts[look.cut], of_the_eight(look.halves)]) for look in self._looks]
+    def _certain(self, look: _Look, close_up: bool) -> NDArray[np.float64]:
+        """Log-probabilities (2, 8) by both looks at a frame: its columns at the shot's cut, its sides as pictures."""
+        certain = log_shares(look.of_cuts[look.cut]) + log_shares(of_the_eight(look.halves))
+        return np.broadcast_to(certain.mean(axis=0), certain.shape) if close_up else certain
+
+    def _one_fits_better(self) -> dict[int, NDArray[np.float64]]:
+        """By how much (8, nats) one instrument on both sides fits better than any two, in shots that show any."""
+        better = {}
+        for number, seams in enumerate(self._seams):
+            of_cuts = [look.of_cuts for look in self._looks if look.shot == number]
+            if np.mean(of_cuts, axis=0).sum(axis=-1).max() >= _FAINT:
+                sides = np.mean([log_shares(one) for one in of_cuts], axis=0)
+                odds = log_odds_of_cuts(seams)
+                same = (sides.sum(axis=1) + odds[:, None]).max(axis=0)
+                better[number] = same - (pairs_at_cuts(sides) + odds[:, None, None]).max()
+        return better
 
     def _look(self, pictures: list[NDArray[np.uint8]]) -> None:
         scenes = [self._tagger.scene(picture) for picture in pictures]

@@ -67,11 +67,12 @@ def best_cut(sides: NDArray[np.float64], seams: NDArray[np.float32]) -> int:
         The shot's :func:`models.players.seams.seam_profile`.
     """
     both = pairs_at_cuts(sides)
-    at = np.minimum((CUTS * len(seams)).astype(int), len(seams) - 1)
-    return int((both.max(axis=(1, 2)) + _log_odds_of_seam(seams[at])).argmax())
+    return int((both.max(axis=(1, 2)) + log_odds_of_cuts(seams)).argmax())
 
 
-def _log_odds_of_seam(share: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How much more likely the players part at an edge that goes through this share of the rows: up to 40 times."""
-    odds: NDArray[np.float64] = np.log1p(60.0 * np.clip(share.astype(np.float64) - 0.25, 0.0, None) ** 1.5)
+def log_odds_of_cuts(seams: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how much more likely (cuts, nats) the players part at a cut for the edge that is there, given the shot's
+    :func:`models.players.seams.seam_profile`: up to 40 times, where it goes through all rows."""
+    share = seams[np.minimum((CUTS * len(seams)).astype(int), len(seams) - 1)].astype(np.float64)
+    odds: NDArray[np.float64] = np.log1p(60.0 * np.clip(share - 0.25, 0.0, None) ** 1.5)
     return odds

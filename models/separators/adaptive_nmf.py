@@ -48,6 +48,7 @@ class AdaptiveNMF:
     def parameters(self) -> dict[str, Any]:
         """Solver settings and the bases by hash."""
         return asdict(self._settings) | {
+            "thinnings": [list(one) for one in self._settings.thinnings],
             "block_frames": self.block_frames,
             "overlap_frames": self.overlap_frames,
             **self._bank.parameters,

@@ -46,6 +46,10 @@ def test_everything_that_runs_is_inside_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
     wanted = {
         "app/page/index.html",
+        "app/page/main.js",
+        "app/page/style.css",
+        "app/page/vendor/wavesurfer.js",
+        "app/page/vendor/wavesurfer.LICENSE.txt",
         "models/weights/nmf-bases.safetensors",
         "models/weights/report-bases.safetensors",
         "models/weights/miml.safetensors",

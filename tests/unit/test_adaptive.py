@@ -138,7 +138,7 @@ def test_a_bank_without_the_instrument_is_refused() -> None:
 
 def test_the_parameters_are_complete() -> None:
     parameters = AdaptiveNMF(BANK).parameters
-    assert asdict(Settings()).items() <= parameters.items()
+    assert json.loads(json.dumps(asdict(Settings()))).items() <= parameters.items()
     assert json.loads(json.dumps(parameters)) == parameters
     assert len(str(get_separator("nmf").parameters["bases_sha256"])) == 64
     assert get_separator("report").parameters["iterations"] == GUIDED_ITERATIONS

@@ -291,17 +291,6 @@ def test_the_system_routes(client: httpx.Client) -> None:
     }
 
 
-def test_the_page_may_run_its_own_script_only(client: httpx.Client) -> None:
-    response = client.get("/")
-    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    policy = response.headers["Content-Security-Policy"]
-    scripts = next(part for part in policy.split("; ") if part.startswith("script-src"))
-    assert "unsafe" not in scripts
-    assert scripts.count("sha256-") == response.text.count("<script")
-    assert "default-src 'none'" in policy
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-
-
 def test_openapi_shows_the_choices_and_the_problems(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/v1/jobs"]["post"]

@@ -44,7 +44,7 @@ def test_its_programs_run(
     (tmp_path / "other.mp4").write_bytes(video.read_bytes())
     monkeypatch.chdir(tmp_path)
     programs = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(programs) == 5
+    assert len(programs) == 6
     names: dict[str, object] = {}
     for program in programs:
         # The page's server is the default one, at a port that a test cannot have.

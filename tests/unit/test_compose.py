@@ -83,6 +83,10 @@ def test_the_queue_is_kept_on_disk_and_never_evicted(compose: dict[str, Any]) ->
     assert command[command.index("--appendonly") + 1] == "yes"
     assert command[command.index("--appendfsync") + 1] == "always"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    # Full for itself before it is for its container, with room for the fork that rewrites the append-only file.
+    most, limit = command[command.index("--maxmemory") + 1], redis["deploy"]["resources"]["limits"]["memory"]
+    assert (most[-2:], limit[-1]) == ("mb", "M")
+    assert int(most[:-2]) <= 0.7 * int(limit[:-1])
     assert "queue:/data" in redis["volumes"]
     assert compose["networks"]["backstage"]["internal"] is True
     assert redis["networks"] == ["backstage"]

@@ -49,7 +49,8 @@ def refusal(mix: NDArray[np.float32]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "wet", "least_db"), [(0.2, 0.8, 0.0, 12), (0.0, 1.0, 0.0, 12), (0.4, 0.6, 0.0, 8), (0.25, 0.75, 0.3, 8)]
+    ("left", "right", "wet", "least_db"),
+    [(0.2, 0.8, 0.0, 12), (0.0, 1.0, 0.0, 12), (0.4, 0.6, 0.0, 8), (0.25, 0.75, 0.3, 8)],
 )  # fmt: skip
 def test_players_at_two_places_are_parted(left: float, right: float, wet: float, least_db: float) -> None:
     one, other = players()

@@ -85,7 +85,9 @@ def test_mix_left_and_right_share_one_scale() -> None:
     assert left_db.max() == pytest.approx(0.0, abs=0.1)
     assert right_db.max() == pytest.approx(-20.0, abs=2.5)  # a tone between two bins is weaker in both
     # The recording has what both have.
-    assert mix_db[:, 100] == pytest.approx(np.maximum(left_db, right_db)[:, 100], abs=7.0)
+    louder = np.maximum(left_db, right_db)
+    heard = louder > -30.0
+    assert mix_db[heard] == pytest.approx(louder[heard], abs=1.0)
 
 
 def test_stems_in_opposite_phase_do_not_sound_in_the_mix() -> None:

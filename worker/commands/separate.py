@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bits a sample: wav 16, 24 or 32 (float, default), flac 16 or 24 (default)",
     )
-    parser.add_argument("--pictures", action="store_true", help="draw what was seen and heard, too, into DIR/pictures")
+    parser.add_argument("--pictures", action="store_true", help="draw what was seen and heard, into DIR/pictures")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """Kept: an upload's sound for those who read it one after the other, decoded once.
 
-A job listens to the beginning before it separates the whole. What was decoded is kept, up to a size; a recording that is
-larger is decoded again from its beginning.
+A job listens to the beginning before it separates the whole. What was decoded is kept, up to a size; a recording that
+is larger is decoded again from its beginning.
 """
 
 from __future__ import annotations
@@ -48,20 +48,25 @@ class KeptSound:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._begin_anew()
+        # A pass that nobody read to its end ends its child when it is let go.
+        self._kept, self._coming = [], None
         self._reader.__exit__(kind, error, trace)
 
     def blocks(self) -> Iterator[Samples]:
         """Yield the sound from its beginning, as `SoundReader.blocks` does. Whoever read before must not go on."""
         yield from self._kept
-        if self._coming is None:
-            self._coming = self._reader.blocks()
-        coming = self._coming
+        kept, coming = self._kept, self._coming or self._reader.blocks()
+        # What is left here in case of an error: whoever comes then begins anew.
+        self._kept, self._coming = [], None
         for block in coming:
             self._free_bytes -= block.nbytes
-            if self._free_bytes >= 0:
-                self._kept.append(block)
-            else:
-                # No longer its beginning: whoever comes next has it decoded again.
-                self._kept, self._coming = [], None
+            if self._free_bytes < 0:
+                kept.clear()
+                yield block
+                continue
+            kept.append(block)
+            self._kept, self._coming = kept, coming
             yield block
+            self._kept, self._coming = [], None
+        if self._free_bytes >= 0:
+            self._kept, self._coming = kept, coming
