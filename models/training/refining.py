@@ -54,6 +54,7 @@ def train_refiner(
     checkpoint: Path,
     points: int = 20,
     device: torch.device | None = None,
+    start: Refiner | None = None,
     on_point: Callable[[Point, float], None] | None = None,
 ) -> tuple[Refiner, list[Point]]:
     """Train, or go on from `checkpoint`; the same arguments give the same network, interrupted or not.
@@ -64,6 +65,8 @@ def train_refiner(
         Batches of 12 clips.
     points : int
         How often the held-out clips are measured.
+    start : Refiner, optional
+        A network to go on from, at half the learning rate; a new one, if none is given.
     on_point : callable, optional
         Given each new point and the seconds spent since this call began.
 
@@ -76,8 +79,9 @@ def train_refiner(
         raise TrainingDataError(f"a separator is learnt from at least {BATCH} clips and measured on one; make more")
     device = device or torch.device("cpu")
     torch.manual_seed(seed)
-    network = Refiner().to(device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    network = (Refiner() if start is None else copy.deepcopy(start)).to(device)
+    rate = learning_rate(start is not None)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
     average = copy.deepcopy(network)
     state = _State(network, average, optimiser, checkpoint)
     first, curve, gains = state.restore()
@@ -85,7 +89,7 @@ def train_refiner(
     every = max(1, steps // points)
     for step in range(first, steps):
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * _schedule(step, steps)
+            group["lr"] = rate * _schedule(step, steps)
         network.train()
         x, names, V, guided, ideal = _batch(clips, step, seed, device)
         with torch.autocast(device.type, torch.bfloat16):
@@ -108,6 +112,11 @@ def train_refiner(
         if (step + 1) % _CHECKPOINT_EVERY == 0 or last:
             state.keep(step + 1, curve, gains)
     return average.cpu().eval(), curve
+
+
+def learning_rate(goes_on: bool) -> float:
+    """Return the highest learning rate, of a network that is new or that goes on."""
+    return LEARNING_RATE / 2 if goes_on else LEARNING_RATE
 
 
 def gain_db(network: Refiner, clips: Clips, device: torch.device) -> float:

@@ -16,7 +16,7 @@ from models.device import about_device, resolve_device
 from models.errors import TrainingDataError
 from models.instruments import NAMES
 from models.miml import load_miml
-from models.refiner import save_refiner
+from models.refiner import load_refiner, save_refiner
 from models.stft import SAMPLE_RATE
 from models.training.certainty import fit_lines
 from models.training.clips import clips_key, collect_clips
@@ -25,7 +25,7 @@ from models.training.cross_fit import cross_fitted_banks
 from models.training.mixing import CLIP_SAMPLES, Mixer
 from models.training.page import check_page_path, write_page
 from models.training.provenance import made_with, today
-from models.training.refining import BATCH, LEARNING_RATE, Point, train_refiner
+from models.training.refining import BATCH, Point, learning_rate, train_refiner
 from models.training.separator_report import separator_report
 from models.training.solos import Solo
 from models.training.sources import fingerprint
@@ -49,6 +49,7 @@ class SeparatorOptions:
     seed: int
     jobs: int
     device: str
+    start_from: Path | None
     cache: Path
     miml_file: Path
     out_file: Path
@@ -69,6 +70,8 @@ class SeparatorOptions:
             words += ["--held-out", f"{self.held_out:g}"]
         words += ["--clips", str(self.clips), "--held-out-clips", str(self.held_out_clips)]
         words += ["--steps", str(self.steps), "--seed", str(self.seed), "--device", self.device]
+        if self.start_from is not None:
+            words += ["--start-from", "<weights>"]
         return " ".join(word if word.startswith("<") else shlex.quote(word) for word in words)
 
 
@@ -82,7 +85,7 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
     SourceUnavailable
         If a source cannot be fetched.
     InvalidBases
-        If the MIML network that chooses bases is missing or damaged.
+        If the MIML network that chooses bases, or the network to go on from, is missing or damaged.
     DeviceUnavailable
         If the device is not there.
     """
@@ -90,6 +93,7 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
     if options.clips < BATCH:
         raise TrainingDataError(f"a separator is learnt from at least {BATCH} clips, {options.clips} were asked for")
     device = resolve_device(options.device)
+    start, parent = (None, None) if options.start_from is None else load_refiner(options.start_from)
     miml, _ = load_miml(options.miml_file)
     torch.set_num_threads(options.jobs)
     solos, sources = collect_solos(options, say)
@@ -119,19 +123,22 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
             )
         )
     say(f"learning for {options.steps} steps of {BATCH} clips, {options.steps * BATCH / len(pools[0]):.1f} epochs")
-    run = hashlib.sha256(f"{key} {options.command}".encode()).hexdigest()[:16]
+    run = hashlib.sha256(f"{key} {options.command} {parent.sha256 if parent else ''}".encode()).hexdigest()[:16]
     network, curve = train_refiner(
         *pools,
         steps=options.steps,
         seed=options.seed,
         checkpoint=options.cache / "checkpoints" / f"separator-{run}.pt",
         device=device,
+        start=start,
         on_point=lambda point, seconds: say(_told(point, options.steps, seconds)),
     )
     lines = fit_lines(network, pools[1])
     for name, line in lines.items():
         say(f"SDR by {name} is likely {line.offset_db:.2f} dB + {line.slope:.3f} x energy over that in doubt, in dB")
     record = _record(options, solos, learnt, sources, curve, device)
+    if parent is not None:
+        record["started_from"] = {"sha256": parent.sha256, "provenance": parent.provenance}
     record["sdr_lines"] = {name: asdict(line) for name, line in lines.items()}
     save_refiner(options.out_file, network, record)
     write_page(options.report_file, separator_report(record, curve))
@@ -190,7 +197,7 @@ def _record(
             "steps": options.steps,
             "batch": BATCH,
             "optimizer": "AdamW",
-            "learning_rate": LEARNING_RATE,
+            "learning_rate": learning_rate(options.start_from is not None),
             "clips": options.clips,
             "clip_seconds": round(_CLIP_SECONDS, 2),
             "held_out_clips": options.held_out_clips,

@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to train (default: a GPU if there is one)",
     )
     parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="FILE",
+        help="go on from these weights, at half the learning rate, for instance with recordings of your own",
+    )
+    parser.add_argument(
         "--miml",
         type=Path,
         default=_MIML_FILE,
@@ -89,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         jobs=args.jobs,
         device=args.device,
+        start_from=args.start_from,
         cache=args.cache or default_cache(),
         miml_file=args.miml,
         out_file=args.out / SEPARATOR_FILE,

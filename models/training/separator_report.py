@@ -24,6 +24,7 @@ def separator_report(record: dict[str, Any], curve: list[Point]) -> Page:
                 f"It lowers guided NMF's error by {last.held_out_db:.2f} dB on held-out clips ({record['split']}), "
                 f"by {last.trained_db:.2f} dB on what it learnt from."
             ),
+            *_origin(record),
             Code(record["command"]),
             Table(
                 "Parameters",
@@ -54,5 +55,20 @@ def separator_report(record: dict[str, Any], curve: list[Point]) -> Page:
             ),
             Heading("Made with"),
             versions_table(record),
+        ),
+    )
+
+
+def _origin(record: dict[str, Any]) -> tuple[Paragraph, ...]:
+    """Where a network went on from another, that other one's training."""
+    parent = record.get("started_from")
+    if parent is None:
+        return ()
+    known = parent["provenance"]
+    last = known["curve"][-1]
+    return (
+        Paragraph(
+            f"It went on from a network (sha256 {parent['sha256'][:16]}) that `{known['command']}` had made, whose "
+            f"gain was {last['held_out_db']:.2f} dB held out and {last['trained_db']:.2f} dB on what it learnt from."
         ),
     )

@@ -136,6 +136,19 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on_to_the_same_result(
         assert (out / name).read_bytes() == (trained / name).read_bytes(), name
 
 
+def test_a_network_goes_on_from_another(sound: Path, trained: Path, tmp_path: Path) -> None:
+    first, stored = load_refiner(trained / SEPARATOR_FILE)
+    words = words_of(sound, trained / "cache", tmp_path)
+    assert train(*words, "--steps", "1", "--start-from", str(trained / SEPARATOR_FILE)) == 0
+    second, record = load_refiner(tmp_path / SEPARATOR_FILE)
+    assert record.provenance["started_from"] == {"sha256": stored.sha256, "provenance": stored.provenance}
+    assert record.provenance["command"].endswith("--start-from <weights>")
+    assert record.provenance["parameters"]["learning_rate"] == stored.provenance["parameters"]["learning_rate"] / 2
+    moved = (second.out.weight - first.out.weight).detach().abs().max()
+    assert 0.0 < float(moved) < 1e-3, "one step away"
+    assert "It went on from a network" in (tmp_path / REPORT).read_text("utf-8")
+
+
 def test_held_out_sources_are_named_as_they_are(
     sound: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +164,7 @@ def test_held_out_sources_are_named_as_they_are(
     ("change", "complaint"),
     [
         (["--miml", "nowhere.safetensors"], "there is no file nowhere.safetensors"),
+        (["--start-from", "nowhere.safetensors"], "there is no file nowhere.safetensors"),
         (["--report", "report.pdf"], "'report.pdf'"),
         (["--clips", "11"], "at least 12 clips"),
     ],
