@@ -19,9 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = DOCS.parent / "examples"
 # Scripts, no installed package.
-sys.path[:0] = [str(DOCS), str(EXAMPLES)]
+sys.path.insert(0, str(EXAMPLES))
 
-from make_pictures import INK, PAPER, spectrogram  # noqa: E402
 from making import sources, tune  # noqa: E402
 from making.tune import Note  # noqa: E402
 
@@ -36,6 +35,10 @@ RATE = tune.SAMPLE_RATE
 SOUNDS = DOCS / "listening"
 MP3_LEVEL = 0.82  # of libsndfile: 80 kbit/s, 140 KB for 14 s
 WIDTH, MARGIN, TITLE, GAP, ROW = 900, 18, 26, 10, 200
+TOP_HZ, FLOOR_DB = 8_000.0, -70.0
+INK, PAPER = (35, 38, 52), (250, 250, 248)
+# Dark blue over magenta to pale yellow: readable in grey and by the colour-blind.
+STOPS = np.array([(12, 10, 38), (87, 22, 110), (187, 55, 84), (249, 142, 9), (252, 255, 200)], np.float64)
 INTRO = """# Listening: before and after
 
 Three duets of 14 s: the recording that goes in, and the two stems that come out of `learned`, the default. Made by
@@ -109,6 +112,19 @@ def duets(cache: Path) -> list[Duet]:
         stems = np.stack(tune.balance(parts[0], parts[1])).astype(np.float32) / np.float32(2**15)
         made.append(Duet(f"{left[0]}-{right[0]}", title, (left[0], right[0]), stems))
     return made
+
+
+def spectrogram(sound: NDArray[np.float32], rate: int, reference: float, width: int) -> Image.Image:
+    """A spectrogram, `width` pixels wide, up to 8 kHz, over 70 dB below `reference`."""
+    V = magnitude(sound, rate)
+    V = V[: int(TOP_HZ / (rate / 2) * V.shape[0])]
+    decibels = 20 * np.log10(np.maximum(V, 1e-9) / reference)
+    level = np.clip(1 - decibels / FLOOR_DB, 0, 1)[::-1]
+    position = level * (len(STOPS) - 1)
+    below = np.minimum(position.astype(int), len(STOPS) - 2)
+    share = (position - below)[..., None]
+    colours = STOPS[below] * (1 - share) + STOPS[below + 1] * share
+    return Image.fromarray(colours.astype(np.uint8)).resize((width, ROW), Image.Resampling.BILINEAR)
 
 
 def draw(duet: Duet, mix: Sound, stems: Sound, target: Path) -> None:

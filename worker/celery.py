@@ -10,13 +10,14 @@ import json
 import logging
 import os
 import sys
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
 from celery.apps import worker as worker_program
-from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready, worker_shutdown
 
 from app.broker import connect
 from app.broker_health import warn_of_broker
@@ -78,6 +79,21 @@ def _import_libraries(**_: Any) -> None:
     """
     if sys.platform == "linux":
         importlib.import_module("worker.jobs")
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]  # as above
+def _load_models(**_: Any) -> None:
+    """Let a new child load its models while it waits for a job; in a thread, as Celery ends a child that is late."""
+    if sys.platform != "linux":
+        return
+    from worker.engines import engines_of  # noqa: PLC0415 - `_import_libraries` has imported it
+
+    try:
+        engines = engines_of(_settings)
+    except ConfigurationError as error:
+        logger.warning("no models are loaded ahead: %s", error.detail)
+        return
+    threading.Thread(target=engines.warm, name="warm", daemon=True).start()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]  # as above

@@ -40,7 +40,7 @@ _UNEXPECTED = (
     "under which the operator finds the details in the worker's log."
 )
 
-_INTERNAL = ("internal_error", _UNEXPECTED, True)
+INTERNAL = ("internal_error", _UNEXPECTED, True)
 
 
 def public_error(error: BaseException, stage: Stage | None = None) -> JobError:
@@ -59,12 +59,12 @@ def public_error(error: BaseException, stage: Stage | None = None) -> JobError:
 
 def is_expected(error: BaseException) -> bool:
     """Return whether the error has a message of its own for the user."""
-    return _failure(error) != _INTERNAL
+    return _failure(error) != INTERNAL
 
 
 def _failure(error: BaseException) -> JobFailure | tuple[str, str, bool]:
     """The failure, or its code, message and whether to try again."""
-    found: JobFailure | tuple[str, str, bool] = _INTERNAL
+    found: JobFailure | tuple[str, str, bool] = INTERNAL
     if isinstance(error, JobFailure):
         found = error
     elif same := next((failure for kinds, failure in _SAME_AS if isinstance(error, kinds)), None):

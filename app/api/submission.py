@@ -353,6 +353,8 @@ class _Submission:
 
     def _enqueue(self, job: Job) -> None:
         service = self._service
+        # Also for a request that is cut off meanwhile: this thread goes on.
+        self._may_be_taken = True
         try:
             # The id is this upload's alone: if it exists, an earlier try was taken and only its answer lost.
             with suppress(IllegalTransition):
@@ -363,8 +365,8 @@ class _Submission:
                 with suppress(JobNotFound):
                     service.store.delete(job.id)
                 raise
-        except (redis.ConnectionError, redis.TimeoutError):
-            self._may_be_taken = True
+        except BaseException as error:
+            self._may_be_taken = isinstance(error, redis.ConnectionError | redis.TimeoutError)
             raise
         service.tally.count(JOBS_CREATED)
         _log.info("job %s is queued", job.id, extra={"job_id": job.id})

@@ -1,6 +1,6 @@
 // The HTTP interface: calls with the API key where the server wants one, problems as errors, a job's events.
 
-import {$} from "./dom.js";
+import {$, plain} from "./dom.js";
 
 const RECONNECT_MS = 2000;
 const PATIENCE = 30;        // failed connections in a row before the server counts as gone
@@ -28,7 +28,7 @@ export function problemOf(text, status) {
 export const unreachable = what => new Problem("The server cannot be reached", what);
 
 function sentence(text) {
-  const words = String(text).replaceAll("`", "");
+  const words = plain(text);
   return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 }
 

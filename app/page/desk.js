@@ -6,7 +6,7 @@ import {drawWaveform} from "./waveform.js";
 
 const PLAY = "M7 4.5v15l13-7.5z";
 const PAUSE = "M6 4.5h4.5v15H6zm7.5 0H18v15h-4.5z";
-const SPEEDS = [[1, "Full speed"], [0.75, "¾ speed"], [0.5, "Half speed"]];
+const SPEEDS = [[1, "1 ×"], [0.75, "¾ ×"], [0.5, "½ ×"]];
 const JUMP_S = 5;
 const METER_DB = 50;
 const FALL = 0.93;          // of the meter's level, a frame
@@ -14,6 +14,7 @@ const FALL = 0.93;          // of the meter's level, a frame
 // Build the desk of a job's player. Returns its element, `draw` for each frame, `recolour` and `close`.
 export function buildDesk(job, result, player) {
   const names = {left: pretty(result.labels.left.instrument), right: pretty(result.labels.right.instrument)};
+  if (names.left === names.right) for (const side of ["left", "right"]) names[side] += ` on the ${side}`;
   const length = result.sound.duration_s;
   const play = h("button", {type: "button", className: "first play", onclick: () => player.toggle()});
   const time = h("span", {className: "time"});
@@ -85,17 +86,21 @@ function buildTrack(side, {job, name, player, outline, most, length}) {
   show();
   let wave = null;
   let level = 0;
+  let at = null;
   const moveTo = (now, levels) => {
-    wave?.moveTo(now);
+    if (wave && now !== at) wave.moveTo(at = now);
     // Up at once, down slowly, as meters do; 50 dB wide.
     level = Math.max(levels[side], level * FALL);
     meter.style.transform = `scaleX(${Math.max(0, 1 + 20 * Math.log10(level + 1e-6) / METER_DB)})`;
   };
   // Once it has a place on the page, whose width it needs.
-  if (outline) requestAnimationFrame(() => {
+  const placed = new ResizeObserver(() => {
+    if (!outline || !box.clientWidth) return;
+    placed.disconnect();
     wave = drawWaveform(box, {peaks: outline[side], most, length, colour: `--${side}`, onSeek: at => player.seek(at)});
   });
-  return {element, moveTo, recolour: () => wave?.recolour(), close: () => wave?.close()};
+  placed.observe(box);
+  return {element, moveTo, recolour: () => wave?.recolour(), close: () => { placed.disconnect(); wave?.close(); }};
 }
 
 // Keys, as long as nothing that takes them itself has the focus.

@@ -30,6 +30,8 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// Messages are written for programmers, too, who see names of fields in them.
+export const plain = text => String(text).replaceAll("`", "");
 export const pretty = name => String(name).replaceAll("_", " ");
 export const capital = text => text.charAt(0).toUpperCase() + text.slice(1);
 export const percent = share => Math.round(100 * share) + " %";

@@ -25,7 +25,7 @@ function draw() {
       h("small", {textContent: [name ? title : "", state, ago(new Date(at))].filter(Boolean).join(" · ")}));
     if (id === now) link.setAttribute("aria-current", "page");
     return h("li", {className: id === now ? "now" : ""}, link,
-      h("button", {type: "button", className: "quiet", textContent: "✕", "aria-label": `Delete ${name || title}`, onclick: () => remove(id)}));
+      h("button", {type: "button", className: "quiet", textContent: "✕", "aria-label": `Delete ${name || title}`, onclick: () => remove(id, name || title)}));
   }));
 }
 

@@ -1,7 +1,7 @@
 // Which view is shown: the address behind # names a job, or nothing, which is the form.
 
 import {Problem, call, follow, getJson, isFinal, jobUrl} from "./api.js";
-import {$, say} from "./dom.js";
+import {$, plain, say} from "./dom.js";
 import {showFailure} from "./failure.js";
 import {deleteJob, forget, mark, remember, startJobs, update} from "./jobs.js";
 import {beginWork, showSending, showWork} from "./progress.js";
@@ -9,6 +9,7 @@ import {startTheme} from "./theme.js";
 import {clearForm, complain, isSending, options, send, startForm, stopSending} from "./upload.js";
 
 const VIEWS = ["new", "work", "failure", "result"];
+const NAMES_HELP = ["players_unclear", "same_instrument", "labels_unfit", "no_picture", "picture_too_large"];
 const ID = /^[0-9a-f]{32}$/;
 let visit = new AbortController();  // aborted when another job, or the form, is shown
 let shown = null;                   // the result on view
@@ -88,11 +89,16 @@ async function end(job, signal) {
     return;
   }
   const failed = {
-    failed: new Problem("That did not work", job.error?.message || "No reason was given."),
+    failed: new Problem("That did not work", plain(job.error?.message || "No reason was given.")),
     canceled: new Problem("Canceled", "You stopped this one; nothing was made of it."),
     expired: new Problem("Expired", "The tracks of this duet have been removed by age. Send it again for new ones."),
   }[job.state];
-  fail(failed, job.input.title, job.state === "expired" ? null : job);
+  fail(failed, job.input.title, mayWork(job) ? job : null);
+}
+
+// Whether the same files may give a result after all: with names, or another time.
+function mayWork({state, error}) {
+  return state === "canceled" || (state === "failed" && Boolean(error?.retryable || NAMES_HELP.includes(error?.code)));
 }
 
 // Post a form, show how it goes, and then its job.
@@ -130,7 +136,8 @@ async function rerun(job, names) {
   }
 }
 
-async function remove(id) {
+async function remove(id, name) {
+  if (!confirm(`Delete ${name}, with the video and both tracks? This cannot be undone.`)) return;
   try {
     await deleteJob(id);
   } catch (problem) {
@@ -158,6 +165,7 @@ startJobs(remove);
 startForm(post);
 $("cancel").addEventListener("click", cancel);
 $("another").addEventListener("click", () => go(""));
+addEventListener("beforeunload", event => { if (isSending()) event.preventDefault(); });
 addEventListener("hashchange", () => open(location.hash.slice(1)));
 // For whoever looks from the console, and for the tests: what plays, and how loud either player is at this moment.
 Object.defineProperty(window, "duetto", {value: Object.freeze({get player() { return shown?.player ?? null; }})});

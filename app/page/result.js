@@ -2,7 +2,7 @@
 // to put it right.
 
 import {call, getJson, hasKey, jobUrl, playable} from "./api.js";
-import {article, capital, h, percent, pretty} from "./dom.js";
+import {article, capital, h, percent, plain, pretty} from "./dom.js";
 import {buildDesk, keyPressed} from "./desk.js";
 import {Player} from "./player.js";
 import {instruments} from "./upload.js";
@@ -24,7 +24,7 @@ export async function showResult(section, job, actions, isWanted) {
   const labels = SIDES.map(side => pretty(result.labels[side].instrument));
   const name = capital(labels.join(" & "));
   const stage = h("div", {className: "stage"},
-    h("div", {className: "screen"}, film && buildFilm(film, result, player), desk.element),
+    h("div", {className: "screen"}, film && buildFilm(film, job, result, player), desk.element),
     h("div", {className: "players"}, ...SIDES.map(side => buildPlayer(side, job, result, names, actions))));
   const pictures = await buildPictures(job, result);
   if (!isWanted()) return void player.close();
@@ -37,7 +37,7 @@ export async function showResult(section, job, actions, isWanted) {
         h("h1", {id: "result-title", tabIndex: -1, textContent: name})),
       h("div", {className: "actions"},
         h("a", {className: "button first download", href: jobUrl(job.id) + "/stems.zip", download: `${job.input.title.replace(/\.\w+$/, "")}.zip`, textContent: "Download both"}),
-        h("button", {type: "button", textContent: "Delete", onclick: () => actions.remove(job.id)}))),
+        h("button", {type: "button", textContent: "Delete", onclick: () => actions.remove(job.id, name)}))),
     ...buildWarnings(result), broken, stage, buildDetails(result, pictures));
   if (hasKey()) for (const link of section.querySelectorAll("a.download")) link.addEventListener("click", saveWithKey);
   const onKey = event => keyPressed(event, player);
@@ -67,11 +67,11 @@ function buildWarnings({warnings, opinions}) {
   const sure = opinions?.fused ? opinions.fused.sure : true;
   if (!sure && !words.length) words.push("It is not sure who plays here. Look at the names below, and correct them if they are wrong.");
   if (!words.length) return [];
-  return [h("div", {className: "notice", role: "note"}, h("ul", {}, ...words.map(text => h("li", {textContent: text}))))];
+  return [h("div", {className: "notice", role: "note"}, h("ul", {}, ...words.map(text => h("li", {textContent: plain(text)}))))];
 }
 
 // The film, with where each player was seen drawn over it.
-function buildFilm(film, result, player) {
+function buildFilm(film, job, result, player) {
   const marks = h("div", {className: "marks", "aria-hidden": "true"});
   const view = (result.views || [])[0];
   for (const side of view && view.share >= SHOWN_MOSTLY ? SIDES : []) {
@@ -85,10 +85,12 @@ function buildFilm(film, result, player) {
   film.addEventListener("loadedmetadata", () => marks.style.setProperty("--ratio", film.videoWidth / film.videoHeight || 16 / 9));
   const box = h("div", {className: "film"}, film, marks);
   box.addEventListener("click", () => player.toggle());
-  film.addEventListener("error", () => {
+  film.addEventListener("error", async () => {
     marks.remove();
     player.film = null;
-    film.replaceWith(h("p", {className: "unseen", textContent: "This browser cannot show films of this kind. The tracks play all the same."}));
+    const words = h("p", {className: "unseen", textContent: "This browser cannot show films of this kind. The tracks play all the same."});
+    const still = result.pictures?.find(({name}) => name === "frame");
+    film.replaceWith(still ? h("img", {alt: still.alt, src: await playable(`${jobUrl(job.id)}/${still.url}`).catch(() => "")}) : "", words);
   });
   return box;
 }

@@ -72,8 +72,6 @@ export function options({left, right, format}) {
   return body;
 }
 
-export const SAME = "Two players of one instrument cannot be told apart by it: choose two different ones.";
-
 // Call `onSend` with the form's body and a name for it, once it is complete.
 export function startForm(onSend) {
   offerInstruments($("left"), $("right"));

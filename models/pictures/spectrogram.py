@@ -25,7 +25,7 @@ PLOT = Plot(left=84, top=44, width=892, height=232)
 SIGNALS = ("mix", "left", "right")
 _COLUMNS = PLOT.width
 _WINDOW_S = 0.093  # as the separators' transform: 4,096 samples at 44.1 kHz
-_WINDOWS = 3  # a column
+_WINDOWS = 2  # a column, at most
 _TITLE_PX = 20
 _GRID_HZ = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _TINY = 1e-20  # of power

@@ -62,7 +62,8 @@ def _parts(columns: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[n
 
     def up_to(cuts: NDArray[np.float64]) -> NDArray[np.float64]:
         whole = np.minimum((cuts * count).astype(int), count - 1)
-        return sums[whole] + (cuts * count - whole)[:, None] * (sums[whole + 1] - sums[whole])
+        result: NDArray[np.float64] = sums[whole] + (cuts * count - whole)[:, None] * (sums[whole + 1] - sums[whole])
+        return result
 
     first, second = up_to(_FIRST), up_to(_SECOND)
     scores = (

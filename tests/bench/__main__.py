@@ -9,13 +9,13 @@ import os
 import platform
 import sys
 
-from tests.bench import bench_metrics, bench_nmf, bench_pipeline, bench_startup
+from tests.bench import bench_metrics, bench_nmf, bench_pipeline, bench_report, bench_startup
 
 
 def main() -> int:
     """Run all; returns 0."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    for bench in (bench_startup, bench_pipeline, bench_metrics, bench_nmf):
+    for bench in (bench_startup, bench_pipeline, bench_report, bench_metrics, bench_nmf):
         print((bench.__doc__ or "").splitlines()[0])
         bench.main()
         print()

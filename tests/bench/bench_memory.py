@@ -1,6 +1,6 @@
-"""Peak memory of separating 1, 10 and 60 minutes of sound: it must not grow. ``python -m tests.bench.bench_memory``.
+"""Peak memory of whole jobs on videos of 10 and 120 minutes: it must not grow. ``python -m tests.bench.bench_memory``.
 
-Takes some minutes, so `make bench` leaves it out.
+Takes some minutes, so `make bench` leaves it out. A process for each job, as a worker's child that has run none before.
 """
 
 from __future__ import annotations
@@ -8,40 +8,42 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-MINUTES = (1, 10, 60)
-RATE = 44_100
+MINUTES = (10, 120)
 KIB_PER_MIB = 1024
 
 
-def sound(minutes: int) -> Iterator[NDArray[np.float32]]:
-    """Noise, a second at a time."""
-    rng = np.random.default_rng(0)
-    for _ in range(60 * minutes):
-        yield (0.1 * rng.standard_normal((1, RATE))).astype(np.float32)
-
-
 def measure(minutes: int) -> None:
-    """Separate in this process; print seconds and peak memory."""
-    from models.separation import separate_blocks  # noqa: PLC0415 - only the measured process loads torch
-    from models.separators import get_separator  # noqa: PLC0415
+    """Run the job in this process; print seconds, and peak memory of this and of the processes that decode."""
+    # Only the measured process loads torch.
+    from app.jobs.record import JobOptions  # noqa: PLC0415
+    from app.settings import Settings  # noqa: PLC0415
+    from tests.bench.looped import looped_duet  # noqa: PLC0415
+    from worker.engines import Engines  # noqa: PLC0415
+    from worker.media.limits import MediaLimits  # noqa: PLC0415
+    from worker.pipeline import run_pipeline  # noqa: PLC0415
+    from worker.source import Source  # noqa: PLC0415
 
-    separator = get_separator("auto")
-    began = time.perf_counter()
-    samples = sum(left.shape[1] for left, _ in separate_blocks(sound(minutes), RATE, 1, separator, "violin", "cello"))
-    seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
-    print(f"{minutes:>7}{seconds:>9.1f}{seconds / (samples / RATE):>13.4f}{peak:>10.0f}", flush=True)
+    engines = Engines(Settings(tagger="efficientnet-lite2", offline=True))
+    with tempfile.TemporaryDirectory() as folder:
+        video = looped_duet(Path(folder) / "duet.mp4", 60.0 * minutes)
+        output = Path(folder) / "stems"
+        output.mkdir()
+        began = time.perf_counter()
+        run_pipeline(Source(video=video), output, JobOptions(), engines, MediaLimits(), pictures=True)
+        seconds = time.perf_counter() - began
+    peaks = [
+        resource.getrusage(who).ru_maxrss / KIB_PER_MIB for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
+    print(f"{minutes:>7}{seconds:>9.1f}{seconds / (60 * minutes):>13.4f}{peaks[0]:>10.0f}{peaks[1]:>13.0f}", flush=True)
 
 
 def main() -> None:
     """A process for each duration."""
-    print(f"{'minutes':>7}{'seconds':>9}{'x real time':>13}{'peak MiB':>10}", flush=True)
+    print(f"{'minutes':>7}{'seconds':>9}{'x real time':>13}{'peak MiB':>10}{'decoder MiB':>13}", flush=True)
     for minutes in MINUTES:
         subprocess.run([sys.executable, "-m", __spec__.name, str(minutes)], check=True)
 

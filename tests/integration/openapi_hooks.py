@@ -44,6 +44,8 @@ def _right(form: dict[str, Any]) -> dict[str, Any]:
     if form.keys() & _FILES.keys():
         dropped.add("again")
     right = {name: value for name, value in form.items() if name not in dropped}
+    if not str(right.get("again", "-")).strip():
+        right["again"] = "0" * 32  # an empty field counts as none, which a schema cannot say
     for name in _FILES.keys() & right.keys():
         right[name] = [_FILES[name].content] if name == "frames" else _FILES[name].content
     return right

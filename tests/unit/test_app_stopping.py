@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import httpx
 import pytest
 import redis
 
+from app.jobs.store import JobStore
 from app.settings import Settings
 from app.stack import listen, url_of, worker_environment
 from tests.conftest import leftovers
 from tests.storages import Stored
-from tests.unit.test_app_api import VIDEO, post
+from tests.unit.test_app_api import MP4, VIDEO, post
 from tests.unit.test_app_events import following
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,3 +110,29 @@ def test_an_upload_that_does_not_end_in_time_is_told_so(api: Api, redis_client: 
     process.wait(60.0)
     assert leftovers(redis_client) == []
     assert stored() == []
+
+
+@pytest.mark.parametrize("api", [SHORT_GRACE_S], indirect=True)
+def test_a_job_that_is_queued_as_its_request_is_cut_off_keeps_its_files(
+    api: Api, redis_client: redis.Redis, store: JobStore, stored: Stored
+) -> None:
+    process, client = api
+    upload = client.build_request("POST", "/v1/jobs", files={"video": ("duet.mp4", MP4 + bytes(1 << 20))})
+    content = upload.read()
+    broker = redis_client.info("server")["process_id"]
+    with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=60.0)) as connection:
+        connection.request("POST", "/v1/jobs", content[:-1], dict(upload.headers))
+        while not stored():  # there is room for it, and its file has begun
+            assert process.poll() is None
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            connection.send(content[-1:])
+            assert client.get("/livez").status_code == 200
+            process.send_signal(signal.SIGTERM)
+            with connection.getresponse() as answer:
+                assert json.load(answer)["code"] == "server_stopping"
+        finally:
+            os.kill(broker, signal.SIGCONT)
+    process.wait(60.0)
+    (job,) = store.list(10).jobs
+    assert stored() == [f"jobs/{job.id}/upload/{job.input.video}"]

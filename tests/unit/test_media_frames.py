@@ -23,7 +23,7 @@ from worker.errors import (
     TooLong,
     TooManyFrames,
 )
-from worker.media.choice import MAX_SIDE_PX, VideoFrame, halving, picked
+from worker.media.choice import MAX_SIDE_PX, MOST_FRAMES, VideoFrame, halving, picked
 from worker.media.decoding.pictures import picture_frames
 from worker.media.decoding.video import video_frames
 from worker.media.limits import MediaLimits
@@ -119,6 +119,14 @@ def test_images_come_in_rounds_too(tmp_path: Path) -> None:
     frames = list(picture_frames(paths, LIMITS, in_rounds=True))
     assert indices_of(frames) == [0, 4, 8, 2, 6, 1, 3, 5, 7]
     assert frames[1].time_s == pytest.approx(4 / 2.4)
+
+
+def test_of_more_pictures_than_the_most_some_are_chosen_in_rounds(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, [f"{i:03}.png" for i in range(MOST_FRAMES + 30)])
+    frames = list(picture_frames(paths, LIMITS, in_rounds=True))
+    assert len(frames) == MOST_FRAMES
+    # The first four are spread over all of them.
+    assert [round(frame.time_s * 2.4 / (MOST_FRAMES + 29), 1) for frame in frames[:4]] == [0.0, 0.3, 0.6, 1.0]
 
 
 def test_times_share_their_origin_with_the_sound(tmp_path: Path) -> None:

@@ -147,6 +147,20 @@ def test_no_more_frames_are_read_than_change_anything(tagger: SceneTagger) -> No
     assert seen == [FIRST_FRAMES, 2 * FIRST_FRAMES]
 
 
+def test_frames_are_looked_at_in_batches(tagger: SceneTagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    inner = tagger.class_maps
+
+    def counted(scenes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        sizes.append(len(scenes))
+        return inner(scenes)
+
+    monkeypatch.setattr(tagger, "class_maps", counted)
+    label_players([beside(*halves()[number % 2], 0.5) for number in range(8)], None, tagger)
+    # Four frames, and twice the eight halves of four.
+    assert sizes == [4, 8, 4, 8]
+
+
 def test_more_frames_are_read_while_they_change_something(tagger: SceneTagger) -> None:
     one, other = (beside(*pair, 0.5) for pair in halves()[:2])
     swapped = np.ascontiguousarray(other[:, ::-1])

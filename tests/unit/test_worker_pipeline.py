@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,8 @@ from app.jobs.record import JobOptions
 from app.jobs.states import Stage
 from app.settings import Settings
 from app.stem_formats import Bits, StemFormat
-from models.errors import PlayersUnclear, Stopped
+from models import parallel
+from models.errors import PlayersUnclear, Stopped, WeightsUnavailable
 from models.instruments import NAMES
 from models.separators import BEST
 from models.taggers import load_tagger
@@ -337,6 +339,35 @@ def test_equal_runs_give_equal_files(engines: Engines, tmp_path: Path) -> None:
         run_pipeline(Source(audio=path), tmp_path / name, BOTH, engines, LIMITS)
     for name in ("left.wav", "right.wav", "result.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_job_gives_the_same_files_with_any_number_of_threads(engines: Engines, tmp_path: Path) -> None:
+    threads = parallel.threads()
+    try:
+        for number in (1, 3):
+            parallel.set_threads(number)
+            (tmp_path / str(number)).mkdir()
+            run_pipeline(Source(video=example_duet().video), tmp_path / str(number), JobOptions(), engines, LIMITS)
+    finally:
+        parallel.set_threads(threads)
+    for name in ("left.wav", "right.wav", "result.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def test_models_are_loaded_once_and_ahead() -> None:
+    engines = Engines(Settings(tagger="efficientnet-lite2", offline=True))
+    with ThreadPoolExecutor(4) as pool:
+        ahead = pool.submit(engines.warm)
+        needed = [pool.submit(engines.tagger, "auto") for _ in range(3)]
+        ahead.result()
+        assert all(one.result() is engines.tagger("auto") for one in needed)
+
+
+def test_what_cannot_be_loaded_ahead_is_told_when_it_is_needed(tmp_path: Path) -> None:
+    engines = Engines(Settings(tagger="densenet161", densenet161_weights=tmp_path / "absent.pth", offline=True))
+    engines.warm()
+    with pytest.raises(WeightsUnavailable):
+        engines.tagger("auto")
 
 
 def test_levels() -> None:
