@@ -50,6 +50,11 @@ bench: $(BIN)/.installed-dev ## Print what each stage costs: seconds, x real tim
 chaos: $(BIN)/.installed-dev ## Kill every part of the service at random, 200 times: no job may be lost
 	$(BIN)/python -m tests.chaos --rounds 200
 
+docs: $(BIN)/.installed-dev ## Write the generated pages, the pictures of the method and the notebook anew
+	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/make_method_pictures.py
+	$(BIN)/python examples/make_notebook.py
+
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -107,9 +107,9 @@ def run_pipeline(
     levels = {"mix": Level(), "left": Level(), "right": Level()}
     outlines = {"left": Waveform(), "right": Waveform()}
     certainty = Certainty()
+    report(Stage.SEPARATE if named else Stage.TAG, _PROBE_SHARE)
     with KeptSound(source.sound, limits, should_stop) as sound:
         if not named:
-            report(Stage.TAG, _PROBE_SHARE)
             n_frames = _expected_frames(info, options)
             seen = look(
                 source,

@@ -99,9 +99,7 @@ def check_again(files: Sequence[ReceivedFile], earlier: JobInput, options: JobOp
         If the input is sound alone, and not both sides are named.
     """
     if files:
-        raise ConflictingInput(
-            "`again` uses an earlier job's files: send it without `video`, `frames` and `audio`"
-        )
+        raise ConflictingInput("`again` uses an earlier job's files: send it without `video`, `frames` and `audio`")
     if earlier.kind == "audio":
         _check_named(options)
 
@@ -235,7 +233,10 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                         "Who plays left; not given: found in the picture.", INSTRUMENT_NAMES, example="violin"
                     ),
                     "right": _choice(
-                        "Who plays right; not given: found in the picture.", INSTRUMENT_NAMES, example="trumpet"
+                        "Who plays right; not given: found in the picture. The same as `left` for two players of one "
+                        "instrument, whom only a stereo recording tells apart.",
+                        INSTRUMENT_NAMES,
+                        example="trumpet",
                     ),
                     "separator": _method(Kind.SEPARATOR, "The way to separate."),
                     "tagger": _method(Kind.TAGGER, "What looks at the picture."),

@@ -108,8 +108,10 @@ async function post(body, name) {
   beginWork(name);
   showSending(0);
   view("work", name);
+  // A press on another duet would stop the sending.
+  $("aside").inert = true;
   try {
-    const job = await send(body, showSending);
+    const job = await send(body, showSending).finally(() => { $("aside").inert = false; });
     if (job === null) return view("new");
     remember(job);
     clearForm();

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models import parallel
 from models.bases import WEIGHTS
 from models.hearing.features import as_levels, band_powers, patches
 from models.hearing.network import InstrumentNet, load_network
@@ -158,14 +159,16 @@ class Listener:
         energies = np.array([float(np.square(segment).mean()) for segment in segments])
         sounding = np.flatnonzero(energies > _REST * energies.max())
         chosen = sounding[np.unique(np.linspace(0, len(sounding) - 1, _MOST_SEGMENTS).round().astype(int))]
-        scores = []
-        for number in chosen:
+
+        def score(number: int) -> NDArray[np.float64]:
             found = factorize(
-                segments[number], M_COMPONENTS, iterations=_ITERATIONS, seed=int(number), should_stop=should_stop
+                segments[number], M_COMPONENTS, iterations=_ITERATIONS, seed=number, should_stop=should_stop
             )
             with torch.inference_mode():
                 _, D = self._notes(torch.from_numpy(found.W)[None])
-            scores.append(D[0].numpy().astype(np.float64))
+            return np.asarray(D[0].numpy(), dtype=np.float64)
+
+        scores = parallel.each(score, map(int, chosen))
         mean = np.mean(scores, axis=0)
         return np.asarray(mean - mean.mean(), dtype=np.float64)
 

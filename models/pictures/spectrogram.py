@@ -26,6 +26,8 @@ SIGNALS = ("mix", "left", "right")
 _COLUMNS = PLOT.width
 _WINDOW_S = 0.093  # as the separators' transform: 4,096 samples at 44.1 kHz
 _WINDOWS = 2  # a column, at most
+_MOST_SAMPLES = 1 << 20  # transformed at a time
+_MOST_EXPECTED_S = 3600.0  # a column is kept in memory; headers lie
 _TITLE_PX = 20
 _GRID_HZ = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _TINY = 1e-20  # of power
@@ -70,7 +72,8 @@ class SpectrogramStream:
         self._rate = sample_rate
         self._channels = channels
         self._size = 1 << max(4, round(math.log2(_WINDOW_S * sample_rate)))
-        self._hop = max(1.0, expected_s * sample_rate / _COLUMNS)
+        self._hop = max(1.0, min(expected_s, _MOST_EXPECTED_S) * sample_rate / _COLUMNS)
+        self._most_at_once = max(1, _MOST_SAMPLES // (2 * channels * self._size * _WINDOWS))
         self._window = torch.hann_window(self._size, periodic=True)
         self._edges_hz, bands = _bands(sample_rate, self._size)
         self._bands = torch.from_numpy(bands)
@@ -114,7 +117,7 @@ class SpectrogramStream:
         while True:
             last = (available - half) / self._hop  # columns that are complete
             count = int(last) if until is None else min(int(last), max(1, math.ceil(until / self._hop - 1e-6)))
-            count = min(count, 2 * _COLUMNS)
+            count = min(count, 2 * _COLUMNS, self._count + self._most_at_once)
             if count <= self._count:
                 break
             self._columns.append(self._powers(self._count, count))

@@ -112,6 +112,11 @@ def _silence(rng: Random) -> Hostile:
     return _wav(riff(bytes(8_000)), "202 failed silent_audio")
 
 
+def _one_instrument_twice(content: bytes, *expected: str) -> Hostile:
+    found = _wav(content, *expected)
+    return Hostile(found.files, found.expected, {"left": "violin", "right": "violin"})
+
+
 CATALOGUE: Final[dict[str, Callable[[Random], Hostile]]] = {
     "wav of NaN": lambda rng: _float_wav([float("nan")], rng),
     "wav of infinities": lambda rng: _float_wav([float("inf"), float("-inf")], rng),
@@ -144,4 +149,17 @@ CATALOGUE: Final[dict[str, Callable[[Random], Hostile]]] = {
     "aac with broken frames": _broken_aac_frames,
     "aac without container": _adts,
     "wav that is a zip too": _with_zip_behind,
+    "one instrument twice, mono": lambda rng: _one_instrument_twice(
+        riff(_noise_bytes(rng)), "202 failed same_instrument"
+    ),
+    "one instrument twice, noise": lambda rng: _one_instrument_twice(
+        riff(_noise_bytes(rng, channels=2), channels=2), "202 failed same_instrument"
+    ),
+    "one instrument twice, silence": lambda _: _one_instrument_twice(
+        riff(bytes(8_000), channels=2), "202 failed silent_audio"
+    ),
+    "one instrument twice, one sample": lambda _: _one_instrument_twice(riff(b"\0\x40\0\x20", channels=2)),
+    "one instrument twice, infinities": lambda _: _one_instrument_twice(
+        riff(np.resize(np.float32([np.inf, 1.0, np.nan, 0.5]), 4_000).tobytes(), code=IEEE_FLOAT, bits=32, channels=2)
+    ),
 }

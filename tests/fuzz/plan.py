@@ -44,7 +44,7 @@ def make_case(seed: int, number: int) -> Case:
     found = _HOSTILE_FILES[name](rng)
     options = found.options if found.options or found.expected else forms.options_of(rng)
     if found.files[0].field == "audio":
-        options = {"left": "flute", "right": "cello"}
+        options = {"left": "flute", "right": "cello"} | found.options
     return Case(number, name, forms.request(_form(found.files, options)), found.expected)
 
 

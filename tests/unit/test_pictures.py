@@ -134,6 +134,15 @@ def test_a_longer_recording_takes_no_more_memory() -> None:
     assert peak_of(20) < 1.25 * peak_of(4)
 
 
+def test_a_header_that_lies_costs_no_memory() -> None:
+    tracemalloc.start()
+    levels = levels_of(noise(2, RATE), noise(2, RATE, seed=1), expected_s=1e12)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert levels.decibels.shape[2] == 1
+    assert peak < 64 << 20
+
+
 def test_silence_can_be_drawn_and_is_called_that() -> None:
     silent = np.zeros((1, RATE), np.float32)
     for picture in draw_spectrograms(levels_of(silent, silent), "flute", "cello")[1:]:
