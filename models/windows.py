@@ -64,6 +64,7 @@ class Windows:
         self._tail: NDArray[np.float32] | None = None
         # The view of what came before that, so that the last window of a recording is a full one.
         self._past: NDArray[np.float32] | None = None
+        self.closed = False
 
     def push(self, piece: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
         """Take a piece (..., time), and yield those whose results are final."""
@@ -93,7 +94,8 @@ class Windows:
             yield rest, self._tail
 
     def close(self) -> None:
-        """Drop the windows that were begun; returns when none is worked on any more."""
+        """Drop the windows that were begun; returns when none is worked on any more. `divide` may look at `closed`."""
+        self.closed = True
         while self._begun:
             *_, divided = self._begun.popleft()
             if not divided.cancel():
@@ -124,8 +126,11 @@ class WindowedMask(Windows):
     """Spectra (channels, freq, frames) in, spectra with a separator's masks (known freq, frames) out: `Masked`."""
 
     def __init__(self, separator: Separator, left: str, right: str, should_stop: ShouldStop | None = None) -> None:
+        def stops() -> bool:
+            return self.closed or (should_stop is not None and should_stop())
+
         super().__init__(
-            lambda V: separator.mask(V, left, right, should_stop),
+            lambda V: separator.mask(V, left, right, stops),
             separator.block_frames,
             separator.overlap_frames,
             view=lambda spectrum: pooled_magnitude(spectrum[:, :N_FREQ]),

@@ -110,8 +110,8 @@ function buildPlayer(side, job, result, names, {rerun}) {
     const swapped = choice === other ? label.instrument : other;
     rerun(job, side === "left" ? {left: choice, right: swapped} : {left: swapped, right: choice});
   };
-  const chips = h("div", {className: "chips"}, ...choices.map(choice => h("button", {type: "button", textContent: capital(pretty(choice)),
-    "aria-label": `It is ${article(pretty(choice))}: run again`, onclick: () => correct(choice)})));
+  const chips = h("div", {className: "chips"}, ...choices.map(choice => h("button", {type: "button",
+    textContent: capital(pretty(choice)) + (choice === other ? " (swap both)" : ""), "aria-label": `It is ${article(pretty(choice))}: run again`, onclick: () => correct(choice)})));
   const source = label.source === "request" ? "named by you" : result.label_rule.step === "picture_and_sound" ? "seen and heard" : "seen";
   const unsure = label.probability != null && label.probability < SURE;
   return h("section", {className: `player ${side}`, "aria-label": `Player on the ${side}`},
@@ -189,10 +189,13 @@ function heard(opinion) {
 
 // A link cannot send a key.
 async function saveWithKey(event) {
-  if (event.currentTarget.href.startsWith("blob:")) return;
   event.preventDefault();
   const {href, download} = event.currentTarget;
-  const address = URL.createObjectURL(await (await call(href)).blob());
-  h("a", {href: address, download}).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60000);
+  try {
+    const address = URL.createObjectURL(await (await call(href)).blob());
+    h("a", {href: address, download}).click();
+    setTimeout(() => URL.revokeObjectURL(address), 60000);
+  } catch (problem) {
+    alert(`${problem.title}. ${problem.detail}`);
+  }
 }

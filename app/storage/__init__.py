@@ -2,7 +2,7 @@
 
 Both kinds keep the promises of `Storage` (app/storage/protocol.py): a file appears whole or not at all, a job's
 artifacts appear together and once, and nothing of a deleted job stays or comes back. Neither knows what its files
-are called, beyond that a name is flat and lower-case.
+are called, beyond that a name is flat and lower-case, and that pictures stay out of the zip (manifest.py).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ::
 
     root/jobs/<id>/upload/<key>         what was uploaded, under our own names
-    root/jobs/<id>/artifacts/<name>     stems and result, with a manifest; there at once or not at all
+    root/jobs/<id>/artifacts/<name>     stems, result, pictures, with a manifest; there at once or not at all
     root/jobs/<id>/scratch-<random>/    a worker's, while it works
     root/trash/<random>/                a deleted job, for as long as its removal takes
 

@@ -121,7 +121,8 @@ def warnings(evidence: Evidence, labels: tuple[str, str]) -> tuple[str, ...]:
         seen = ", ".join(_spoken(NAMES[place]) for place in evidence.trio.places)
         found.append(
             f"Three players seem to be in the picture: {seen}. Two are separated, {_spoken(labels[0])} and "
-            f"{_spoken(labels[1])}; what the third one plays is in one of their stems or in both."
+            f"{_spoken(labels[1])}; what the third one plays is in one of their stems or in both. If these are not the "
+            f"two, {NAME_THEM}."
         )
     return tuple(found)
 

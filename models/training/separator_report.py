@@ -59,7 +59,7 @@ def separator_report(record: dict[str, Any], curve: list[Point]) -> Page:
     )
 
 
-def _origin(record: dict[str, Any]) -> tuple[Paragraph, ...]:
+def _origin(record: dict[str, Any]) -> tuple[Paragraph | Code, ...]:
     """Where a network went on from another, that other one's training."""
     parent = record.get("started_from")
     if parent is None:
@@ -68,7 +68,8 @@ def _origin(record: dict[str, Any]) -> tuple[Paragraph, ...]:
     last = known["curve"][-1]
     return (
         Paragraph(
-            f"It went on from a network (sha256 {parent['sha256'][:16]}) that `{known['command']}` had made, whose "
-            f"gain was {last['held_out_db']:.2f} dB held out and {last['trained_db']:.2f} dB on what it learnt from."
+            f"It went on from a network (sha256 {parent['sha256'][:16]}) whose gain was {last['held_out_db']:.2f} dB "
+            f"held out and {last['trained_db']:.2f} dB on what it learnt from. That was made first, then this:"
         ),
+        Code(known["command"]),
     )

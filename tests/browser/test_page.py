@@ -174,6 +174,7 @@ def test_a_label_is_corrected_without_sending_the_video_again(page: Page, separa
     posted: list[int] = []
     page.on("request", lambda sent: posted.append(len(sent.post_data_buffer or b"")) if sent.method == "POST" else None)
     page.locator(".player.left summary").click()
+    expect(page.get_by_role("button", name="It is an acoustic guitar: run again")).to_have_text(re.compile("swap both"))
     page.get_by_role("button", name="It is a saxophone: run again").click()
     expect(page.locator("#result-title")).to_have_text("Saxophone & acoustic guitar")
     again = id_of(page)

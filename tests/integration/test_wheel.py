@@ -98,6 +98,7 @@ def test_it_installs_and_runs(wheel: Path, tmp_path: Path) -> None:
     result = json.loads((tmp_path / "stems" / "result.json").read_text(encoding="utf-8"))
     assert result["labels"]["left"]["instrument"] == "trumpet"
     assert soundfile.info(tmp_path / "stems" / "left.wav").frames == result["sound"]["samples"]
+    assert len(list((tmp_path / "stems" / "pictures").glob("*.png"))) == 5
 
 
 def needed_by(requirements: list[str]) -> set[str]:

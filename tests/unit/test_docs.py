@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
 
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|\bsrc(?:set)?=\"([^\"]+)\"")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -51,6 +51,11 @@ def test_every_way_to_fail_has_its_help() -> None:
     assert [code for code in told if f"`{code}`" not in reference] == []
 
 
+def links_in(text: str) -> list[str]:
+    """Where the links and pictures of a page lead."""
+    return [one or other for one, other in LINK.findall(text)]
+
+
 def anchors(document: Path) -> set[str]:
     """What links may name in a page, as code hosts make it of headings."""
     text = FENCED.sub("", document.read_text(encoding="utf-8"))
@@ -65,7 +70,7 @@ def anchors(document: Path) -> set[str]:
 def test_links_within_the_project_lead_somewhere(document: Path) -> None:
     text = FENCED.sub("", document.read_text(encoding="utf-8"))
     missing = []
-    for link in LINK.findall(text):
+    for link in links_in(text):
         if re.match(r"[a-z]+:", link):
             continue
         path, _, anchor = link.partition("#")
@@ -76,7 +81,7 @@ def test_links_within_the_project_lead_somewhere(document: Path) -> None:
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    listed = set(LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    listed = set(links_in((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
     pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     assert pages - listed - {"index.md"} == set()
 

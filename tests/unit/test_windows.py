@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models import parallel
+from models.errors import Stopped
 from models.windows import WindowedMask
 
 FREQ = 5
@@ -29,7 +32,9 @@ class Counting:
         self, V: NDArray[np.float32], left: str, right: str, should_stop: Callable[[], bool] | None = None
     ) -> NDArray[np.float32]:
         """The number of the window, from 0, over ten."""
-        assert (left, right, should_stop) == ("cello", "flute", None)
+        assert (left, right) == ("cello", "flute")
+        assert should_stop is not None
+        assert not should_stop()
         self.seen.append(V)
         return np.full(V.shape, (len(self.seen) - 1) / 10, np.float32)
 
@@ -81,3 +86,35 @@ def test_blocks_without_overlap_stand_side_by_side() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     assert list(WindowedMask(Counting(10, 4), "cello", "flute").flush()) == []
+
+
+class Endless(Counting):
+    """Works on a window until it is told to stop."""
+
+    side_by_side = True
+
+    def mask(
+        self,
+        V: NDArray[np.float32],
+        left: str,  # noqa: ARG002 - the protocol's
+        right: str,  # noqa: ARG002
+        should_stop: Callable[[], bool] | None = None,
+    ) -> NDArray[np.float32]:
+        """Ends when `should_stop` says so."""
+        assert should_stop is not None
+        self.seen.append(V)
+        while not should_stop():
+            time.sleep(0.01)
+        raise Stopped("stopped")
+
+
+def test_whoever_leaves_early_leaves_no_window_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_threads", 2)
+    separator = Endless(10, 4)
+    windows = WindowedMask(separator, "cello", "flute")
+    # With a third window, the first one's result would be waited for.
+    assert list(windows.push(np.ones((1, FREQ, 24), np.complex64))) == []
+    while len(separator.seen) < 2:
+        time.sleep(0.01)
+    windows.close()
+    assert len(separator.seen) == 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from app.settings import Settings
 from models.duet import DuetLabels, SideLabel, Step
 from tests.media import noise, write_wav
 from worker import pictures
+from worker.commands import separate
 from worker.engines import Engines
 from worker.example_duet import example_duet
 from worker.looking import Seen
@@ -67,6 +70,19 @@ def test_named_players_need_no_frame(engines: Engines, tmp_path: Path) -> None:
     out.mkdir()
     result = run(Source(audio=sound), out, engines, NAMED)
     assert [one["name"] for one in result["pictures"]] == SPECTROGRAMS
+
+
+def test_the_command_line_puts_them_where_the_result_says(tmp_path: Path) -> None:
+    sound = write_wav(tmp_path / "mix.wav", noise(2, 30_000), 44_100)
+    parser = argparse.ArgumentParser()
+    separate.add_arguments(parser)
+    given = [str(sound), "--left", "flute", "--right", "cello", "--separator", "report"]
+    assert separate.run(parser.parse_args([*given, "-o", str(tmp_path / "with"), "--pictures"])) == 0
+    told = json.loads((tmp_path / "with" / "result.json").read_text(encoding="utf-8"))["pictures"]
+    assert [one["name"] for one in told] == SPECTROGRAMS
+    assert [(tmp_path / "with" / one["url"]).read_bytes()[:4] for one in told] == [b"\x89PNG"] * 3
+    assert separate.run(parser.parse_args([*given, "-o", str(tmp_path / "without")])) == 0
+    assert sorted(path.name for path in (tmp_path / "without").iterdir()) == ["left.wav", "result.json", "right.wav"]
 
 
 def test_none_are_drawn_unless_they_are_asked_for(engines: Engines, tmp_path: Path) -> None:

@@ -42,10 +42,12 @@ def run(args: argparse.Namespace) -> int:
         with running_stack(settings) as stack, duetto.Client(stack.url) as client:
             out.print(f"The service is up at {stack.url}/ - posting {example.video.name} ...")
             with ProgressDisplay() as display:
-                duet = client.separate(example.video, output=output, on_progress=shown_on(display))
+                duet = client.separate(example.video, output=output, on_progress=shown_on(display), pictures=True)
             print_summary(duet.result, duet.files)
             _print_quality(example, duet)
             print(f"\nStems and result:  {output.resolve()}/{{{','.join(artifact_names('wav'))}}}")
+            drawn = ",".join(picture.path.name for picture in duet.pictures)
+            print(f"Seen and heard:    {output.resolve()}/pictures/{{{drawn}}}")
             if args.keep:
                 print(f"The page:          {stack.url}/   (Ctrl-C stops it)", flush=True)
                 _wait_for_interrupt()
