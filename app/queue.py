@@ -35,7 +35,7 @@ TASK_NAME: Final = "duetto.separate"
 SOFT_SHUTDOWN_TIMEOUT_S: Final = 10.0
 # A new child that has not said by then that it is up is ended. On a machine with ten times too much to do it took some
 # seconds (measured; Celery's own limit is 4), and the child that replaces it begins no earlier.
-CHILD_UP_TIMEOUT_S: Final = 30.0
+_CHILD_UP_TIMEOUT_S: Final = 30.0
 _PUBLISH_RETRIES: Final = 2
 _CONNECTIONS: Final = 4  # that send at once; a fifth sender waits, for less than a millisecond each
 # Kombu's own names: the messages that workers have and have not acknowledged, by delivery tag, and since when.
@@ -92,7 +92,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         # A worker that prefetches hoards long jobs while its neighbours idle.
         "worker_prefetch_multiplier": 1,
         "worker_soft_shutdown_timeout": SOFT_SHUTDOWN_TIMEOUT_S,
-        "worker_proc_alive_timeout": CHILD_UP_TIMEOUT_S,
+        "worker_proc_alive_timeout": _CHILD_UP_TIMEOUT_S,
         "worker_hijack_root_logger": False,
     }
 

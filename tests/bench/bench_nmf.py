@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import non_negative_factorization
 
+from models import parallel
 from models.bases import load_default_bases
 from models.nmf import GUIDED_ITERATIONS, activations
 from models.stft import BLOCK_FRAMES, magnitude
@@ -63,10 +63,11 @@ def main() -> None:
     """Print the table."""
     W, V = bases(), block()
     sklearn_s, theirs = by_sklearn()
-    ours_s, H = _best(lambda: activations(V, W))
+    with parallel.all_threads():
+        ours_s, H = _best(lambda: activations(V, W))
     error = float(np.linalg.norm(V - W @ H))
     reference = float(np.linalg.norm(V - W @ theirs.T))
-    print(f"{W.shape[0]} rows x {BLOCK_FRAMES} frames, {W.shape[1]} bases, {torch.get_num_threads()} threads")
+    print(f"{W.shape[0]} rows x {BLOCK_FRAMES} frames, {W.shape[1]} bases, {parallel.threads()} threads")
     print(f"scikit-learn, its defaults {sklearn_s:9.3f} s")
     print(f"activations(),{GUIDED_ITERATIONS:4} updates {ours_s:9.3f} s  {sklearn_s / ours_s:.0f} times faster", end="")
     print(f", error {100 * (error / reference - 1):+.2f} %")

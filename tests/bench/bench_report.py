@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import get_separator, separate
+from models import get_separator, parallel, separate
 from models.duet import MAX_FRAMES
 from models.hearing import load_listener
 from models.players import FusedLabels, label_players
@@ -53,7 +53,7 @@ def densenet_pass() -> Callable[[], object]:
     pixels = torch.randn(1, 3, SIDE_PX, SIDE_PX)
 
     def run() -> object:
-        with torch.no_grad():
+        with parallel.all_threads(), torch.no_grad():
             return network(pixels).softmax(dim=1)
 
     run()
@@ -74,7 +74,7 @@ def duet() -> tuple[NDArray[np.float32], int, list[NDArray[np.uint8]]]:
 def main() -> None:
     """Print the table."""
     sound, rate, frames = duet()
-    print(f"{torch.get_num_threads()} threads")
+    print(f"{parallel.threads()} threads")
     print(f"{'':<42}{'seconds':>9}{'x real time':>13}{'times faster':>14}")
     solver_s = by_sklearn()[0] * SECONDS / BLOCK_SECONDS
     _row(f"report: scikit-learn, {SECONDS / BLOCK_SECONDS:.0f} blocks (1 timed)", solver_s)
