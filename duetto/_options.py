@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TypedDict
 
+from duetto._job import Job
+
 PathLike = str | os.PathLike[str]
 
 
@@ -16,6 +18,7 @@ class Options(TypedDict, total=False):
     ----------
     frames : pictures of the duet in order, or one zip of them; with `audio`, instead of a video
     audio : the sound that goes with `frames`, or alone with both `left` and `right`
+    again : an earlier job of yours, or its id, whose files are used once more instead of any sent now
     separator : how to separate
     tagger : which network looks at the picture
     labels : how it is found who plays: ``fused`` (picture and sound) or ``report`` (halves of the picture)
@@ -27,6 +30,7 @@ class Options(TypedDict, total=False):
 
     frames: PathLike | Sequence[PathLike] | None
     audio: PathLike | None
+    again: Job | str | None
     separator: str | None
     tagger: str | None
     labels: str | None

@@ -92,7 +92,7 @@ class Session:
         frames = [frames] if isinstance(frames, str | os.PathLike) else frames
         files = [("video", path), *(("frames", frame) for frame in frames), ("audio", chosen.pop("audio", None))]
         given = [(field, Path(file)) for field, file in files if file is not None]
-        fields = {name: str(value) for name, value in chosen.items()}
+        fields = {name: value.id if isinstance(value, Job) else str(value) for name, value in chosen.items()}
         retries = Retries(self._retries)
         while True:
             # Anew for each try: the file may have been written to meanwhile.

@@ -61,6 +61,20 @@ def test_submit_frames_with_audio(client: Any, tmp_path: Path, store: JobStore, 
     assert len(store.get(one.id).input.frames) == 1
 
 
+def test_a_job_again_with_another_label_sends_no_file(
+    client: Any, meddler: Meddler, video: Path, store: JobStore, storage: Storage
+) -> None:
+    first = client.submit(video, "violin", "trumpet")
+    for earlier in (first, first.id):
+        second = client.submit(again=earlier, left="violin", right="flute")
+        record = store.get(second.id)
+        assert (record.options.right, record.input) == ("flute", store.get(first.id).input)
+        assert read_upload(storage, second.id, "video.mp4") == video.read_bytes()
+        assert int(meddler.calls("POST")[-1].headers["content-length"]) < 1000
+    with pytest.raises(duetto.JobNotFound):
+        client.submit(again="0" * 32)
+
+
 def test_submit_of_a_missing_file_or_a_folder_sends_nothing(client: Any, meddler: Meddler, tmp_path: Path) -> None:
     with pytest.raises(duetto.UnusableFile, match="No such file"):
         client.submit(tmp_path / "none.mp4")
