@@ -6,9 +6,12 @@ apt-get); else the tests are skipped, and say so.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,13 +37,27 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def install_chromium() -> None:
+    """Try to; a mirror that is slow or away only means that the tests are skipped."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    commands = ((60, ["update"]), (180, ["install", "--yes", "--no-install-recommends", "chromium"]))
+    for patience_s, command in commands:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                ["apt-get", "--quiet", *command],
+                env=environment, check=False, capture_output=True, timeout=patience_s,
+            )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Where Chromium is."""
-    if find_chromium() is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
-            subprocess.run(["apt-get", "--quiet", *command], env=environment, check=False, capture_output=True)
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        # Tests run in several processes: one installs it, the others wait.
+        with Path(tempfile.gettempdir(), "duetto-chromium.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if find_chromium() is None:
+                install_chromium()
     found = find_chromium()
     if found is None:
         pytest.skip("there is no Chromium: install it (Debian: apt-get install chromium) to test the page")
