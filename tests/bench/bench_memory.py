@@ -1,4 +1,4 @@
-"""Peak memory of whole jobs on videos of 10 and 120 minutes: it must not grow. ``python -m tests.bench.bench_memory``.
+"""Peak memory of whole jobs on videos of 1 to 120 minutes: it must not grow. ``python -m tests.bench.bench_memory``.
 
 Takes some minutes, so `make bench` leaves it out. A process for each job, as a worker's child that has run none before.
 """
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-MINUTES = (10, 120)
+MINUTES = (1, 10, 60, 120)
 KIB_PER_MIB = 1024
 
 

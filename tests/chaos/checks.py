@@ -23,8 +23,9 @@ _STEP_S: Final = 0.2
 # A file that kills its worker three times cannot be told from a worker that is killed three times with it.
 _MAY_FAIL_WITH: Final = frozenset({"worker_lost"})
 _FOLDERS: Final = {"succeeded": {"upload", "artifacts"}, "failed": {"upload"}}
-# What stays in Redis without jobs: who does the upkeep for some seconds, idempotency keys for 24 hours ...
-_KEYS_THAT_LAPSE: Final = ("duetto:upkeep", "duetto:idempotency:")
+# What stays in Redis without jobs: who does the upkeep for some seconds, idempotency keys for 24 hours, Celery's lock
+# on taking messages back for 5 minutes, if its worker was killed meanwhile ...
+_KEYS_THAT_LAPSE: Final = ("duetto:upkeep", "duetto:idempotency:", "unacked_mutex")
 # ... and without end, one key each for any number of jobs: counts for /metrics, the workers that run, Celery's routes.
 _KEYS_THAT_STAY: Final = frozenset({"duetto:metrics", "duetto:workers", "duetto:workers:about"})
 _CELERYS: Final = "_kombu.binding"
