@@ -15,14 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.media import Video, image_bytes, mark_of, noise, png_bomb, write_media, write_wav, write_zip
-from worker.errors import (
-    FramesUnreadable,
-    JobGone,
-    NoPicture,
-    PictureTooLarge,
-    TooLong,
-    TooManyFrames,
-)
+from worker.errors import FramesUnreadable, JobGone, NoPicture, PictureTooLarge, TooLong, TooManyFrames
 from worker.media.choice import MAX_SIDE_PX, MOST_FRAMES, VideoFrame, halving, picked
 from worker.media.decoding.pictures import picture_frames
 from worker.media.decoding.video import video_frames
