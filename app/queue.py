@@ -38,9 +38,23 @@ SOFT_SHUTDOWN_TIMEOUT_S: Final = 10.0
 _CHILD_UP_TIMEOUT_S: Final = 30.0
 _PUBLISH_RETRIES: Final = 2
 _CONNECTIONS: Final = 4  # that send at once; a fifth sender waits, for less than a millisecond each
+# What counts as the front of a queue: so many messages, which are read in some milliseconds.
+MOST_IN_FRONT: Final = 500
 # Kombu's own names: the messages that workers have and have not acknowledged, by delivery tag, and since when.
 _DELIVERED: Final = "unacked"
 _DELIVERED_SINCE: Final = "unacked_index"
+# In one step: the message that another is to stay behind may be taken at any time. One that is not found has been
+# taken, and with it all that lay before it. ARGV: the job that stays ahead or "", messages in the front.
+_MOVE: Final = """
+local moved = redis.call('LPOP', KEYS[1])
+if not moved then return end
+if ARGV[1] ~= '' then
+  for _, other in ipairs(redis.call('LRANGE', KEYS[1], -ARGV[2], -1)) do
+    if string.find(other, ARGV[1], 1, true) then return redis.call('LINSERT', KEYS[1], 'BEFORE', other, moved) end
+  end
+end
+redis.call('RPUSH', KEYS[1], moved)
+"""
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -208,9 +222,11 @@ def _job_of(message: Any) -> str:
         return ""
 
 
-def move_newest_to_front(client: redis.Redis, queue: QueueName = QUEUE_NAME) -> None:
-    """Let the message that was sent to that queue last be delivered next.
+def move_newest_to_front(client: redis.Redis, queue: QueueName = QUEUE_NAME, *, behind: str | None = None) -> None:
+    """Let the message that was sent to that queue last be delivered next, or right after that of the job `behind`,
+    if this waits at the front.
 
-    Another may be sent between the two steps; then that one jumps the queue and none is lost.
+    Another may be sent before this is called; then that one jumps the queue and none is lost. Raises
+    `redis.exceptions.RedisError` if Redis cannot be reached.
     """
-    client.lmove(queue, queue, "LEFT", "RIGHT")
+    client.eval(_MOVE, 1, queue, behind or "", MOST_IN_FRONT)

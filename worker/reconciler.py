@@ -12,15 +12,19 @@ waits, and its message is gone           sent to the front of its queue
 has ended, or was deleted                rid of messages that a killed worker had not acknowledged
 =======================================  ==========================================================
 
-Sending a job whose message is still there does no harm: `JobStore.start` takes only what nobody has.
+Sending a job whose message is still there does no harm: `JobStore.start` takes only what nobody has. Jobs that are
+sent again keep the order of their creation at the front: one whose worker was killed, and that has waited its turn
+already, must not wait behind those whose messages a broker lost with it.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import redis
@@ -30,6 +34,7 @@ from app.jobs.lease import LOST_AFTER_S, MAX_ATTEMPTS, Lease, Leases
 from app.jobs.record import JobError
 from app.jobs.store import JobStore
 from app.queue import (
+    MOST_IN_FRONT,
     QUEUES,
     JobQueue,
     QueueName,
@@ -49,21 +54,38 @@ UNSTARTED_AFTER_S: Final = 6.0
 # A silent attempt is dead when so many looks in a row have seen the same last beat. After an outage of the broker, or
 # when the machine was asleep, every attempt has been silent, and the living beat between the first look and the last.
 _LOOKS_TO_BE_SURE: Final = 3
-# Messages that one look reads to find the first that was never sent again.
-_MOST_IN_FRONT: Final = 500
-# In one look; the rest is for the next one, so that a look stays short.
+# In one look, of one queue; the rest is for the next one, so that a look stays short.
 _MOST_RESENT: Final = 200
 _WORKER_LOST: Final = JobError(code=WorkerLost.code, message=WorkerLost.default_message, retryable=WorkerLost.retryable)
 _TIME_LIMIT: Final = JobError(code=TimeLimit.code, message=TimeLimit.default_message, retryable=TimeLimit.retryable)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Front:
-    """The front of a queue: the jobs sent again that have a message in it, and when the job of the first message that
-    is a job's first was created (seconds since the epoch; infinity: there is none)."""
+    """The front of a queue.
 
-    sent_again: Set[str]
-    created_at: float
+    Attributes
+    ----------
+    sent_again : the jobs sent again that have a message in it: when each was created and its id, oldest first
+    first_created_at : when the job of the first message that is a job's first was created (seconds since the
+        epoch; infinity: there is none)
+    """
+
+    sent_again: list[tuple[float, str]] = field(default_factory=list)
+    first_created_at: float = math.inf
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the job was sent again and its message lies here."""
+        index = bisect_left(self.sent_again, key := (lease.created_at, lease.job_id))
+        return self.sent_again[index : index + 1] == [key]
+
+    def add(self, lease: Lease) -> None:
+        insort(self.sent_again, (lease.created_at, lease.job_id))
+
+    def before(self, lease: Lease) -> str | None:
+        """The youngest of the jobs sent again that are older than this one; None: there is none."""
+        index = bisect_left(self.sent_again, (lease.created_at, lease.job_id))
+        return self.sent_again[index - 1][1] if index else None
 
 
 class Reconciler:
@@ -108,8 +130,11 @@ class Reconciler:
         self._silent = {_beat(lease): before.get(_beat(lease), 0) + 1 for lease in silent}
         abandoned = [lease for lease in running if lease.heartbeat is None or self._take(lease)]
         pending = [lease for lease in abandoned if not self._end(lease)]
-        for _, lease in zip(range(_MOST_RESENT), self._without_message(pending), strict=False):
-            self._resend(lease)
+        for queue in QUEUES:
+            front = self._front(queue)
+            of_queue = [lease for lease in pending if lease.queue == queue]
+            for lease in islice(self._without_message(queue, front, of_queue), _MOST_RESENT):
+                self._resend(lease, front)
         self._drop_messages_of_the_ended()
 
     def worker_lost(self, job_id: str, worker: str) -> None:
@@ -117,7 +142,7 @@ class Reconciler:
         if self._release(job_id, worker):
             for lease in self._leases.of([job_id]):
                 if not self._end(lease):
-                    self._resend(lease)
+                    self._resend(lease, self._front(lease.queue))
 
     def time_out(self, job_id: str, worker: str) -> None:
         """Fail the job, because the process called `worker`, which ran it, is killed for taking too long."""
@@ -162,41 +187,35 @@ class Reconciler:
             self._storage.clear_scratch(lease.job_id)
         return True
 
-    def _without_message(self, abandoned: Sequence[Lease]) -> Iterator[Lease]:
-        """The jobs that nobody has and whose message is not in their queue."""
-        for queue in QUEUES:
-            yield from self._without_message_in(queue, [lease for lease in abandoned if lease.queue == queue])
-
-    def _without_message_in(self, queue: QueueName, abandoned: Sequence[Lease]) -> Iterator[Lease]:
-        """Those of one queue.
+    def _without_message(self, queue: QueueName, front: _Front | None, abandoned: Sequence[Lease]) -> Iterator[Lease]:
+        """The jobs of that queue that nobody has, `abandoned` ones and waiting ones, and whose message is not in it.
 
         To look through the queue would cost its length each time; its front tells enough. First messages lie in
         the order of creation, and messages sent again go before them. So of the jobs sent again only those have a
         message that lie before the first first message, and none of the others that is older than that one's job.
         """
-        front = self._front(queue)
         if front is None:
             yield from (lease for lease in abandoned if lease.resent_s is None)
             return
-        for lease in (*abandoned, *self._leases.queued(queue, self._unstarted_after_s, front.created_at)):
-            is_waiting = lease.job_id in front.sent_again
-            if lease.resent_s is None or (lease.resent_s > self._unstarted_after_s and not is_waiting):
+        for lease in (*abandoned, *self._leases.queued(queue, self._unstarted_after_s, front.first_created_at)):
+            if lease.resent_s is None or (lease.resent_s > self._unstarted_after_s and not front.holds(lease)):
                 yield lease
 
     def _front(self, queue: QueueName) -> _Front | None:
         """What lies at the front of that queue; None if too much does to tell."""
-        sent_again: set[str] = set()
         # Mostly the first message tells.
-        for most in (1, _MOST_IN_FRONT):
+        for most in (1, MOST_IN_FRONT):
+            front = _Front()
             job_ids = next_job_ids(self._redis, queue, most)
             for lease in self._leases.of(job_ids):
                 if lease.resent_s is not None:
-                    sent_again.add(lease.job_id)
+                    front.add(lease)
                 elif lease.attempt == 0:
-                    return _Front(sent_again, lease.created_at)
+                    front.first_created_at = lease.created_at
+                    return front
                 # Else it is one too many, of a job that has begun since.
             if len(job_ids) < most:
-                return _Front(sent_again, math.inf)
+                return front
         return None
 
     def _drop_messages_of_the_ended(self) -> None:
@@ -206,14 +225,17 @@ class Reconciler:
         ended = [tag for tag, state in zip(messages, states, strict=True) if state is None or state.is_final]
         drop_delivered(self._redis, ended)
 
-    def _resend(self, lease: Lease) -> None:
+    def _resend(self, lease: Lease, front: _Front | None) -> None:
+        """Send the job again, to the very front if nothing is known of it."""
         if not self._leases.note_resent(lease.job_id):
             return
         logger.warning(
             "job %s: its worker or its message was lost; it is sent again", lease.job_id, extra={"job_id": lease.job_id}
         )
         self._queue.enqueue(lease.job_id, lease.queue)
-        move_newest_to_front(self._redis, lease.queue)
+        move_newest_to_front(self._redis, lease.queue, behind=front.before(lease) if front else None)
+        if front:
+            front.add(lease)
 
 
 def _beat(lease: Lease) -> tuple[str, str]:

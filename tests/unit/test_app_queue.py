@@ -71,6 +71,26 @@ def test_a_message_goes_to_its_own_queue(settings: Settings, redis_client: redis
     assert [next_job_ids(redis_client, other) for other in QUEUES if other != queue] == [[]]
 
 
+@pytest.mark.parametrize(
+    ("behind", "delivered"),
+    [(None, "cab"), ("a", "acb"), ("b", "abc"), ("x", "cab")],
+    ids=["first", "between", "last", "behind one that was taken"],
+)
+def test_the_newest_message_goes_to_the_front(
+    settings: Settings, redis_client: redis.Redis, behind: str | None, delivered: str
+) -> None:
+    jobs = JobQueue(settings)
+    for letter in "abc":
+        jobs.enqueue(letter * 32)
+    move_newest_to_front(redis_client, behind=behind and behind * 32)
+    assert next_job_ids(redis_client, most=9) == [letter * 32 for letter in delivered]
+
+
+def test_an_empty_queue_has_no_newest_message(redis_client: redis.Redis) -> None:
+    move_newest_to_front(redis_client, behind="a" * 32)
+    assert redis_client.llen(QUEUE_NAME) == 0
+
+
 @pytest.mark.parametrize("queue", QUEUES)
 def test_a_message_that_is_handed_back_keeps_its_queue(
     settings: Settings, redis_client: redis.Redis, queue: QueueName

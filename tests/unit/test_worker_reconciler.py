@@ -232,18 +232,32 @@ def test_one_of_several_sent_again_whose_message_vanishes(
     hasty = Reconciler(redis_client, queue, storage, unstarted_after_s=0.0)
     hasty.look()
     sent = next_job_ids(redis_client, most=9)
-    assert set(sent[:3]) == {job.id for job in jobs}
-    assert sent[3:] == [later.id]
+    assert sent == [*(job.id for job in jobs), later.id]
     redis_client.lrem(QUEUE_NAME, 1, redis_client.lrange(QUEUE_NAME, -2, -2)[0])
     for _ in range(2):
         hasty.look()
-        assert next_job_ids(redis_client, most=9) == [sent[1], sent[0], *sent[2:]], "that one, and no other twice"
+        assert next_job_ids(redis_client, most=9) == sent, "that one, in its place, and no other twice"
+
+
+def test_a_job_whose_worker_died_goes_before_the_younger_ones_that_were_sent_again(
+    store: JobStore, leases: Leases, queue: JobQueue, reconciler: Reconciler, redis_client: redis.Redis
+) -> None:
+    jobs = [posted(store, OLD + index) for index in range(5)]
+    never_lost = posted(store, OLD + 9.0, queue)
+    for killed in (jobs[0], jobs[2]):
+        store.start(killed.id)
+    reconciler.look()
+    assert next_job_ids(redis_client, most=9) == [jobs[1].id, jobs[3].id, jobs[4].id, never_lost.id]
+    for killed in (jobs[2], jobs[0]):
+        leases.release(killed.id, 1)
+        reconciler.look()
+    assert next_job_ids(redis_client, most=9) == [*(job.id for job in jobs), never_lost.id]
 
 
 def test_a_front_too_long_to_tell_is_left_to_the_workers(
     store: JobStore, queue: JobQueue, storage: Storage, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.reconciler._MOST_IN_FRONT", 2)
+    monkeypatch.setattr("worker.reconciler.MOST_IN_FRONT", 2)
     hasty = Reconciler(redis_client, queue, storage, unstarted_after_s=0.0)
     for index in range(3):
         posted(store, OLD + index)
