@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 from typing import Final
 
 # mallopt's names for them, from glibc's malloc.h.
@@ -22,16 +23,19 @@ _THRESHOLD_BYTES: Final = 128 << 10
 
 def keep_heap_small() -> None:
     """Let all threads share two heaps, and large blocks go back when they are freed. Without glibc, do nothing."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for option, value in (
-            (_ARENA_MAX, _ARENAS), (_MMAP_THRESHOLD, _THRESHOLD_BYTES), (_TRIM_THRESHOLD, _THRESHOLD_BYTES),
-        ):  # fmt: skip
-            mallopt(option, value)
+    mallopt = _of_glibc("mallopt")
+    for option, value in (
+        (_ARENA_MAX, _ARENAS), (_MMAP_THRESHOLD, _THRESHOLD_BYTES), (_TRIM_THRESHOLD, _THRESHOLD_BYTES),
+    ):  # fmt: skip
+        mallopt(option, value)
 
 
 def give_back() -> None:
     """Return to the system what lies free anywhere in the heaps now. Without glibc, do nothing."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+    _of_glibc("malloc_trim")(0)
+
+
+def _of_glibc(name: str) -> Callable[..., object]:
+    """That function of glibc's; one that does nothing on another system or C library."""
+    found = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    return found or (lambda *_: None)

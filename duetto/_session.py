@@ -164,11 +164,12 @@ class Session:
         if isinstance(job, str) or not job.is_final:
             job = await self.job(job)
         folder = await self.connection.work(partial(Folder, output))
-        await self._download(job, "result", folder.path / RESULT, None)
+        await self._store(job, _place(job, "result")[0], folder.path / RESULT, None)
         if pictures:
             await self._fetch_pictures(job, await self.connection.work(partial(read_result, folder)), folder)
         for k, side in enumerate(SIDES):
-            await self._download(job, side, folder.path / stem_name(side, job), on_progress, k / 2, 1 / 2)
+            stem = folder.path / stem_name(side, job)
+            await self._store(job, _place(job, side)[0], stem, on_progress, k / 2, 1 / 2)
         return await self.connection.work(lambda: Separation.of(job, folder, pictures=pictures))
 
     async def pictures(self, job: Job | str, output: PathLike | None) -> tuple[Picture, ...]:
@@ -189,20 +190,10 @@ class Session:
         dest = Path(path)
         if isinstance(job, str):
             job = await self.job(job)
+        place, name = _place(job, file)
         if await self.connection.work(dest.is_dir):
-            dest /= _place(job, file)[1]
-        return await self._download(job, file, dest, on_progress)
-
-    async def _download(
-        self,
-        job: Job,
-        file: File,
-        dest: Path,
-        on_progress: Listener | None,
-        before: float = 0.0,
-        share: float = 1.0,
-    ) -> Path:
-        return await self._store(job, _place(job, file)[0], dest, on_progress, before, share)
+            dest /= name
+        return await self._store(job, place, dest, on_progress)
 
     async def _store(
         self,

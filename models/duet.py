@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InvalidPicture, Stopped
-from models.instruments import INSTRUMENTS, NAMES, index_of
+from models.instruments import INSTRUMENTS, NAMES, named_sides
 from models.nmf import ShouldStop
 from models.taggers.protocol import Tagger
 
@@ -113,9 +113,7 @@ def label_duet(
     Stopped
         If `should_stop` returned true.
     """
-    named = (None if left is None else index_of(left), None if right is None else index_of(right))
-    if left is not None and left == right:
-        raise ValueError(f"both sides are named {left}; a duet of one instrument cannot be told apart by instrument")
+    named = named_sides(left, right)
     halves: list[NDArray[np.float32]] = []
     quarters: list[NDArray[np.uint8]] = []
     iterator = iter(frames)

@@ -47,3 +47,17 @@ def index_of(name: str) -> int:
         return NAMES.index(name)
     except ValueError:
         raise UnknownInstrument(f"no instrument is called {name!r}; the eight are {', '.join(NAMES)}") from None
+
+
+def named_sides(left: str | None, right: str | None) -> tuple[int | None, int | None]:
+    """Return the places of the instruments that a user named for the two sides; None where none is named.
+
+    Raises
+    ------
+    UnknownInstrument, ValueError
+        If a name is none of the eight, or both are the same.
+    """
+    named = (None if left is None else index_of(left), None if right is None else index_of(right))
+    if left is not None and left == right:
+        raise ValueError(f"both sides are named {left}; a duet of one instrument cannot be told apart by instrument")
+    return named

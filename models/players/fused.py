@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.duet import DuetLabels, SideLabel, Step
 from models.errors import InvalidPicture, PlayersUnclear, Stopped
 from models.hearing import Heard
-from models.instruments import NAMES, index_of
+from models.instruments import NAMES, named_sides
 from models.nmf import ShouldStop
 from models.players.doubts import NAME_THEM, Evidence, refusal, warnings
 from models.players.fusion import best, ordered_pairs
@@ -111,9 +111,7 @@ def label_players(
     Stopped
         If `should_stop` returned true.
     """
-    named = (None if left is None else index_of(left), None if right is None else index_of(right))
-    if left is not None and left == right:
-        raise ValueError(f"both sides are named {left}; a duet of one instrument cannot be told apart by instrument")
+    named = named_sides(left, right)
     by_sound = None if heard is None else heard.pair_log_probabilities
     picture = PictureEvidence(tagger)
     iterator = iter(frames)

@@ -23,30 +23,11 @@ from app.queue import JobQueue, next_job_ids
 from app.settings import Settings
 from app.storage.protocol import Storage
 from tests.brokers import Broker, await_answer
-from tests.unit.test_worker_reconciler import messages, posted
+from tests.unit.test_worker_reconciler import job, leases, messages, posted, queue, reconciler
 from worker.heartbeat import Heartbeat, worker_token
 from worker.reconciler import Reconciler
 
-
-@pytest.fixture
-def leases(redis_client: redis.Redis) -> Leases:
-    return Leases(redis_client)
-
-
-@pytest.fixture
-def queue(settings: Settings) -> JobQueue:
-    return JobQueue(settings)
-
-
-@pytest.fixture
-def reconciler(redis_client: redis.Redis, queue: JobQueue, storage: Storage) -> Reconciler:
-    """One that has no patience with a silent attempt, and the usual with a message."""
-    return Reconciler(redis_client, queue, storage, lost_after_s=0.0)
-
-
-@pytest.fixture
-def job(store: JobStore) -> Job:
-    return posted(store)
+__all__ = ["job", "leases", "queue", "reconciler"]
 
 
 def test_a_silent_attempt_loses_its_job(
