@@ -103,9 +103,13 @@ function buildTrack(side, {job, name, player, outline, most, length}) {
   return {element, moveTo, recolour: () => wave?.recolour(), close: () => { placed.disconnect(); wave?.close(); }};
 }
 
-// Keys, as long as nothing that takes them itself has the focus.
+// Keys that what has the focus takes itself: whoever has pressed a button goes on with the other keys.
+const TAKEN = [["select, textarea, dialog, input:not([type=range])", () => true], ["input", key => key.startsWith("Arrow")],
+  ["button, a, summary", key => key === " "]];
+
 export function keyPressed(event, player) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, button, a, summary, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (TAKEN.some(([elements, takes]) => takes(event.key) && event.target.closest(elements))) return;
   const alone = side => {
     for (const other of ["left", "right"]) player.set(other, {solo: other === side, mute: false});
   };

@@ -170,6 +170,24 @@ def test_seeking_moves_all_three(page: Page) -> None:
     page.wait_for_function("() => duetto.player.playing && duetto.player.time > duetto.player.length / 4 + 0.5")
 
 
+def test_keys_work_for_whoever_has_just_pressed_a_button(page: Page) -> None:
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function(PLAYING.format(0.2))
+    page.keyboard.press("2")
+    expect(page.get_by_role("button", name="Solo acoustic guitar")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(PLAYING.format(5))
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play")).to_be_focused()
+    assert not page.evaluate("duetto.player.playing"), "the button took the key, and nobody else did"
+    position = page.get_by_label("Position")
+    position.fill("8")
+    position.press("ArrowLeft")
+    page.wait_for_function("() => duetto.player.time > 7")
+    position.press("0")
+    expect(page.get_by_role("button", name="Solo acoustic guitar")).to_have_attribute("aria-pressed", "false")
+
+
 def test_a_label_is_corrected_without_sending_the_video_again(page: Page, separated: Separated, stack: Stack) -> None:
     posted: list[int] = []
     page.on("request", lambda sent: posted.append(len(sent.post_data_buffer or b"")) if sent.method == "POST" else None)
