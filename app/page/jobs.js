@@ -7,7 +7,7 @@ const KEY = "duetto-jobs";
 const MOST = 50;
 const REFRESH_MS = 4000;
 const STATES = {queued: "waiting", failed: "did not work", canceled: "canceled", expired: "expired", gone: "deleted"};
-let mine = [];              // {id, title, at, name}: newest first; `name` once the players are known
+let mine = [];              // {id, title, at, name, views}: newest first; `name` once the players are known
 const known = new Map();    // what the server said last, by id
 let now = null;             // the id on view
 let remove = () => {};
@@ -29,9 +29,10 @@ function draw() {
   }));
 }
 
-export function remember(job) {
+// `views`: where an earlier job of the same film saw the players. One whose players are named does not look.
+export function remember(job, views = null) {
   if (mine.some(({id}) => id === job.id)) return;
-  mine = [{id: job.id, title: job.input.title, at: Date.parse(job.created_at)}, ...mine].slice(0, MOST);
+  mine = [{id: job.id, title: job.input.title, at: Date.parse(job.created_at), views}, ...mine].slice(0, MOST);
   known.set(job.id, job);
   keep();
   draw();
@@ -45,6 +46,8 @@ export function update(job, name) {
   keep();
   draw();
 }
+
+export const viewsOf = id => mine.find(entry => entry.id === id)?.views ?? null;
 
 export function forget(id) {
   mine = mine.filter(entry => entry.id !== id);

@@ -123,14 +123,14 @@ async function post(body, name) {
   }
 }
 
-// The same files, with other names.
-async function rerun(job, names) {
+// The same files, with other names. `views`: where the players were seen, if they were.
+async function rerun(job, names, views) {
   const {format, bits} = job.options;
   const body = options({...names, format: [format, bits].filter(Boolean).join(" ")});
   body.append("again", job.id);
   try {
     const next = await (await call("v1/jobs", {method: "POST", body})).json();
-    remember(next);
+    remember(next, views);
     go(next.id);
   } catch (problem) {
     leave();

@@ -4,6 +4,7 @@
 import {call, getJson, hasKey, jobUrl, playable} from "./api.js";
 import {article, capital, h, percent, plain, pretty} from "./dom.js";
 import {buildDesk, keyPressed} from "./desk.js";
+import {viewsOf} from "./jobs.js";
 import {Player} from "./player.js";
 import {instruments} from "./upload.js";
 
@@ -73,7 +74,7 @@ function buildWarnings({warnings, opinions}) {
 // The film, with where each player was seen drawn over it.
 function buildFilm(film, job, result, player) {
   const marks = h("div", {className: "marks", "aria-hidden": "true"});
-  const view = (result.views || [])[0];
+  const view = (result.views || viewsOf(job.id) || [])[0];
   for (const side of view && view.share >= SHOWN_MOSTLY ? SIDES : []) {
     const at = view[side];
     if (!at) continue;
@@ -108,7 +109,7 @@ function buildPlayer(side, job, result, names, {rerun}) {
   const correct = choice => {
     // What was right stays; the same name on both sides means that they were the wrong way round.
     const swapped = choice === other ? label.instrument : other;
-    rerun(job, side === "left" ? {left: choice, right: swapped} : {left: swapped, right: choice});
+    rerun(job, side === "left" ? {left: choice, right: swapped} : {left: swapped, right: choice}, result.views || viewsOf(job.id));
   };
   const chips = h("div", {className: "chips"}, ...choices.map(choice => h("button", {type: "button",
     textContent: capital(pretty(choice)) + (choice === other ? " (swap both)" : ""), "aria-label": `It is ${article(pretty(choice))}: run again`, onclick: () => correct(choice)})));

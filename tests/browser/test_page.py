@@ -200,6 +200,7 @@ def test_a_label_is_corrected_without_sending_the_video_again(page: Page, separa
     options = api(stack, f"/v1/jobs/{again}")["options"]
     assert (options["left"], options["right"]) == ("saxophone", "acoustic_guitar")
     expect(page.locator(".player.left")).to_contain_text("named by you")
+    expect(page.locator(".mark.left")).to_have_text("Saxophone")
     assert len(posted) == 1
     assert posted[0] < 2_000
     # Both are in the list, and still after a reload; one is deleted.
