@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from models.errors import ModelsError
 from models.training import listener_command, separator_command
@@ -46,14 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bases per instrument of the separator nmf, chosen for coverage (default: %(default)s)",
     )
-    add_run(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("weights"),
-        metavar="DIR",
-        help=f"where {BASES_FILE}, {COVERING_FILE} and {NETWORK_FILE} are written (default: ./%(default)s)",
-    )
+    add_run(parser, f"{BASES_FILE}, {COVERING_FILE} and {NETWORK_FILE} are")
     add_report(parser)
 
 

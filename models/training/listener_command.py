@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from models.training.options import add_run, add_sound, default_cache, positive_int, say
 
@@ -29,14 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INSTRUMENT/ORIGIN",
         help="sources to measure on, for instance violin/garner (default: one of each instrument, by the seed)",
     )
-    add_run(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("weights"),
-        metavar="DIR",
-        help=f"where {LISTENER_FILE} is written (default: ./%(default)s)",
-    )
+    add_run(parser, f"{LISTENER_FILE} is")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -41,8 +41,9 @@ def add_sound(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that say how a run is repeated, by how many cores, and where it keeps its work."""
+def add_run(parser: argparse.ArgumentParser, written: str) -> None:
+    """Declare the options that say how a run is repeated, by how many cores, where it keeps its work, and where what is
+    `written` goes."""
     parser.add_argument("--seed", type=not_negative_int, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--jobs",
@@ -57,6 +58,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="DIR",
         help="where sources and half-done work are kept (default: $DUETTO_CACHE_DIR, else the user's cache)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("weights"),
+        metavar="DIR",
+        help=f"where {written} written (default: ./%(default)s)",
     )
 
 

@@ -67,14 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the MIML network that chooses bases (default: the one that ships)",
     )
-    add_run(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("weights"),
-        metavar="DIR",
-        help=f"where {SEPARATOR_FILE} is written (default: ./%(default)s)",
-    )
+    add_run(parser, f"{SEPARATOR_FILE} is")
     add_report(parser)
 
 
