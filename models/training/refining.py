@@ -114,6 +114,16 @@ def train_refiner(
     return average.cpu().eval(), curve
 
 
+def between(start: Refiner, end: Refiner, share: float) -> Refiner:
+    """Return the network whose weights lie between those of `start` (`share` 1) and of `end` (0), trained from it.
+
+    What lies halfway errs less on sounds unlike those that it learnt from (Wortsman et al. 2022, WiSE-FT, equation 3).
+    """
+    network = copy.deepcopy(end)
+    _follow(network, start, 1.0 - share)
+    return network.eval()
+
+
 def learning_rate(goes_on: bool) -> float:
     """Return the highest learning rate, of a network that is new or that goes on."""
     return LEARNING_RATE / 2 if goes_on else LEARNING_RATE
@@ -164,7 +174,7 @@ def _error_db(share: torch.Tensor, V: torch.Tensor, ideal: torch.Tensor) -> torc
 
 
 def _follow(average: Refiner, network: Refiner, memory: float) -> None:
-    """One step of the running average of weights and statistics."""
+    """Move the weights and statistics of `average` towards those of `network`, all the way if `memory` is 0."""
     with torch.no_grad():
         for mean, now in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
             if mean.is_floating_point():

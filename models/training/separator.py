@@ -25,7 +25,7 @@ from models.training.cross_fit import cross_fitted_banks
 from models.training.mixing import CLIP_SAMPLES, Mixer
 from models.training.page import check_page_path, write_page
 from models.training.provenance import made_with, today
-from models.training.refining import BATCH, Point, learning_rate, train_refiner
+from models.training.refining import BATCH, Point, between, gain_db, learning_rate, train_refiner
 from models.training.separator_report import separator_report
 from models.training.solos import Solo
 from models.training.sources import fingerprint
@@ -50,6 +50,7 @@ class SeparatorOptions:
     jobs: int
     device: str
     start_from: Path | None
+    keep_of_start: float
     cache: Path
     miml_file: Path
     out_file: Path
@@ -57,7 +58,14 @@ class SeparatorOptions:
 
     @property
     def command(self) -> str:
-        """The command that repeats this training, with placeholders for folders."""
+        """The command that repeats this, with placeholders for folders."""
+        if self.keep_of_start:
+            return f"{self.training} --keep-of-start {self.keep_of_start:g}"
+        return self.training
+
+    @property
+    def training(self) -> str:
+        """The same without what is done when the steps have ended: runs that differ in that alone share them."""
         words = ["duetto", "train", "separator", "--sources", *self.sources]
         if self.recordings is not None:
             words += ["--recordings", "<recordings>"]
@@ -92,6 +100,8 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
     check_page_path(options.report_file)
     if options.clips < BATCH:
         raise TrainingDataError(f"a separator is learnt from at least {BATCH} clips, {options.clips} were asked for")
+    if options.keep_of_start and options.start_from is None:
+        raise TrainingDataError("--keep-of-start says how much stays of --start-from: give both, or neither")
     device = resolve_device(options.device)
     start, parent = (None, None) if options.start_from is None else load_refiner(options.start_from)
     miml, _ = load_miml(options.miml_file)
@@ -123,7 +133,7 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
             )
         )
     say(f"learning for {options.steps} steps of {BATCH} clips, {options.steps * BATCH / len(pools[0]):.1f} epochs")
-    run = hashlib.sha256(f"{key} {options.command} {parent.sha256 if parent else ''}".encode()).hexdigest()[:16]
+    run = hashlib.sha256(f"{key} {options.training} {parent.sha256 if parent else ''}".encode()).hexdigest()[:16]
     network, curve = train_refiner(
         *pools,
         steps=options.steps,
@@ -133,12 +143,18 @@ def train_separator(options: SeparatorOptions, say: Say) -> None:
         start=start,
         on_point=lambda point, seconds: say(_told(point, options.steps, seconds)),
     )
+    kept_gain_db = curve[-1].held_out_db
+    if start is not None and options.keep_of_start:
+        network = between(start, network, options.keep_of_start)
+        kept_gain_db = gain_db(network, pools[1], torch.device("cpu"))
+        say(f"kept: {options.keep_of_start:g} of the start, {kept_gain_db:+.2f} dB held out")
     lines = fit_lines(network, pools[1])
     for name, line in lines.items():
         say(f"SDR by {name} is likely {line.offset_db:.2f} dB + {line.slope:.3f} x energy over that in doubt, in dB")
     record = _record(options, solos, learnt, sources, curve, device)
     if parent is not None:
         record["started_from"] = {"sha256": parent.sha256, "provenance": parent.provenance}
+    record["held_out_db"] = kept_gain_db
     record["sdr_lines"] = {name: asdict(line) for name, line in lines.items()}
     save_refiner(options.out_file, network, record)
     write_page(options.report_file, separator_report(record, curve))
@@ -198,6 +214,7 @@ def _record(
             "batch": BATCH,
             "optimizer": "AdamW",
             "learning_rate": learning_rate(options.start_from is not None),
+            "kept_of_start": options.keep_of_start,
             "clips": options.clips,
             "clip_seconds": round(_CLIP_SECONDS, 2),
             "held_out_clips": options.held_out_clips,

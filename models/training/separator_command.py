@@ -61,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from these weights, at half the learning rate, for instance with recordings of your own",
     )
     parser.add_argument(
+        "--keep-of-start",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="keep weights so far back towards --start-from, for instance 0.5, which err less on sounds unlike those "
+        "learnt from (default: 0)",
+    )
+    parser.add_argument(
         "--miml",
         type=Path,
         default=_MIML_FILE,
@@ -89,6 +97,7 @@ def run(args: argparse.Namespace) -> None:
         jobs=args.jobs,
         device=args.device,
         start_from=args.start_from,
+        keep_of_start=args.keep_of_start,
         cache=args.cache or default_cache(),
         miml_file=args.miml,
         out_file=args.out / SEPARATOR_FILE,

@@ -24,6 +24,7 @@ def separator_report(record: dict[str, Any], curve: list[Point]) -> Page:
                 f"It lowers guided NMF's error by {last.held_out_db:.2f} dB on held-out clips ({record['split']}), "
                 f"by {last.trained_db:.2f} dB on what it learnt from."
             ),
+            *_kept(record),
             *_origin(record),
             Code(record["command"]),
             Table(
@@ -59,17 +60,27 @@ def separator_report(record: dict[str, Any], curve: list[Point]) -> Page:
     )
 
 
-def _origin(record: dict[str, Any]) -> tuple[Paragraph | Code, ...]:
-    """Where a network went on from another, that other one's training."""
-    parent = record.get("started_from")
-    if parent is None:
+def _kept(record: dict[str, Any]) -> tuple[Paragraph, ...]:
+    """How what is kept differs from where the steps ended."""
+    share = record["parameters"]["kept_of_start"]
+    if not share:
         return ()
-    known = parent["provenance"]
-    last = known["curve"][-1]
     return (
         Paragraph(
-            f"It went on from a network (sha256 {parent['sha256'][:16]}) whose gain was {last['held_out_db']:.2f} dB "
-            f"held out and {last['trained_db']:.2f} dB on what it learnt from. That was made first, then this:"
+            f"What is kept are weights {share:.0%} of the way back to those that it began with, whose gain is "
+            f"{record['held_out_db']:.2f} dB on held-out clips: they err less on sounds unlike those learnt from."
         ),
-        Code(known["command"]),
     )
+
+
+def _origin(record: dict[str, Any]) -> tuple[Paragraph | Code, ...]:
+    """The networks that this one went on from, the first of them first."""
+    told: tuple[Paragraph | Code, ...] = ()
+    parent = record.get("started_from")
+    while parent is not None:
+        known = parent["provenance"]
+        gain_db = known.get("held_out_db", known["curve"][-1]["held_out_db"])
+        words = f"First came a network (sha256 {parent['sha256'][:16]}) whose gain was {gain_db:.2f} dB held out:"
+        told = (Paragraph(words), Code(known["command"]), *told)
+        parent = known.get("started_from")
+    return (*told, Paragraph("From there this one went on:")) if told else ()

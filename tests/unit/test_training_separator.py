@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from models.bases import load_default_bases
 from models.miml import save_miml
@@ -146,7 +147,27 @@ def test_a_network_goes_on_from_another(sound: Path, trained: Path, tmp_path: Pa
     assert record.provenance["parameters"]["learning_rate"] == stored.provenance["parameters"]["learning_rate"] / 2
     moved = (second.out.weight - first.out.weight).detach().abs().max()
     assert 0.0 < float(moved) < 1e-3, "one step away"
-    assert "It went on from a network" in (tmp_path / REPORT).read_text("utf-8")
+    assert "First came a network" in (tmp_path / REPORT).read_text("utf-8")
+
+
+def test_what_is_kept_may_lie_between_both_ends(
+    sound: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*words_of(sound, trained / "cache", tmp_path), "--start-from", str(trained / SEPARATOR_FILE)]
+    ends = [load_refiner(trained / SEPARATOR_FILE)[0]]
+    for share in ("0.0001", "0.5"):
+        assert train(*words, "--keep-of-start", share) == 0
+        network, stored = load_refiner(tmp_path / SEPARATOR_FILE)
+        ends.append(network)
+    assert capsys.readouterr().out.count("step 2 of 2") == 1, "the steps are the same, and taken once"
+    start, end, between = (network.out.weight.detach() for network in ends)
+    torch.testing.assert_close(between, (start + end) / 2, atol=1e-6, rtol=1e-2)
+    assert not torch.equal(start, end)
+    record = stored.provenance
+    assert record["command"].endswith("--start-from <weights> --keep-of-start 0.5")
+    assert record["parameters"]["kept_of_start"] == 0.5
+    assert record["held_out_db"] != record["curve"][-1]["held_out_db"]
+    assert "weights 50% of the way back" in (tmp_path / REPORT).read_text("utf-8")
 
 
 def test_held_out_sources_are_named_as_they_are(
@@ -165,6 +186,7 @@ def test_held_out_sources_are_named_as_they_are(
     [
         (["--miml", "nowhere.safetensors"], "there is no file nowhere.safetensors"),
         (["--start-from", "nowhere.safetensors"], "there is no file nowhere.safetensors"),
+        (["--keep-of-start", "0.5"], "give both, or neither"),
         (["--report", "report.pdf"], "'report.pdf'"),
         (["--clips", "11"], "at least 12 clips"),
     ],
