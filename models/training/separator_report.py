@@ -75,12 +75,17 @@ def _kept(record: dict[str, Any]) -> tuple[Paragraph, ...]:
 
 def _origin(record: dict[str, Any]) -> tuple[Paragraph | Code, ...]:
     """The networks that this one went on from, the first of them first."""
-    told: tuple[Paragraph | Code, ...] = ()
-    parent = record.get("started_from")
-    while parent is not None:
-        known = parent["provenance"]
-        gain_db = known.get("held_out_db", known["curve"][-1]["held_out_db"])
-        words = f"First came a network (sha256 {parent['sha256'][:16]}) whose gain was {gain_db:.2f} dB held out:"
-        told = (Paragraph(words), Code(known["command"]), *told)
-        parent = known.get("started_from")
-    return (*told, Paragraph("From there this one went on:")) if told else ()
+    parents = []
+    while (parent := record.get("started_from")) is not None:
+        parents.append(parent)
+        record = parent["provenance"]
+    told: list[Paragraph | Code] = []
+    for parent in reversed(parents):
+        record = parent["provenance"]
+        gain_db = record.get("held_out_db", record["curve"][-1]["held_out_db"])
+        first = "From there one" if told else "First came a network"
+        told += [
+            Paragraph(f"{first} (sha256 {parent['sha256'][:16]}) whose gain was {gain_db:.2f} dB held out:"),
+            Code(record["command"]),
+        ]
+    return (*told, Paragraph("From there this one:")) if told else ()
