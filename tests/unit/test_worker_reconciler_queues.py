@@ -42,7 +42,7 @@ def other(name: QueueName) -> QueueName:
 def test_a_lost_attempt_goes_back_to_its_own(
     store: JobStore, reconciler: Reconciler, redis_client: redis.Redis, name: QueueName, other: QueueName
 ) -> None:
-    silent, dead = posted(store, name=name), posted(store, name=name)
+    silent, dead = posted(store, name=name), posted(store, OLD + 1.0, name=name)
     store.start(silent.id, "here:1")
     store.start(dead.id, "here:2")
     reconciler.worker_lost(dead.id, "here:2")
