@@ -28,6 +28,7 @@ _RETRIES: Final = 1
 _RETRY_PAUSE_S: Final = 0.1
 _DEFAULT_PORT: Final = 6379
 _KEPT_FREE: Final = 0.05  # of `maxmemory`: no new job is taken beyond
+ROOM_KEY: Final = "duetto:room"  # is written for a millisecond to see whether there is room
 
 # What Redis refuses because of its own state or rights, by the word that its answer begins with.
 BROKER_STATES: Final = (redis.OutOfMemoryError, redis.ReadOnlyError, redis.exceptions.NoPermissionError)
@@ -133,7 +134,7 @@ def check_room(client: redis.Redis) -> None:
         If it is full, or cannot be reached.
     """
     pipeline = client.pipeline(transaction=False)
-    pipeline.set("duetto:room", "1", px=1)  # where INFO does not tell of the limit
+    pipeline.set(ROOM_KEY, "1", px=1)  # where INFO does not tell of the limit
     pipeline.info("memory")
     _, memory = pipeline.execute()
     limit = int(memory.get("maxmemory", 0))

@@ -19,7 +19,7 @@ import redis
 import uvicorn
 from fastapi import FastAPI
 
-from app.broker import connect
+from app.broker import ROOM_KEY, connect
 from app.jobs.store import JobStore
 from app.main import create_app
 from app.metrics.tally import KEY as METRICS_KEY
@@ -78,7 +78,7 @@ def redis_client(settings: Settings) -> Iterator[redis.Redis]:
 def leftovers(client: redis.Redis) -> list[str]:
     """The keys that are neither the queue's own machinery nor the tally of all that ever happened (app/metrics), nor
     gone within a millisecond (app/broker.py, the look whether there is room)."""
-    known = {METRICS_KEY, "duetto:room"}
+    known = {METRICS_KEY, ROOM_KEY}
     return [key for key in map(str, client.keys("*")) if not key.startswith("_kombu") and key not in known]
 
 

@@ -16,6 +16,7 @@ const SHOWN_MOSTLY = 0.6;   // a view that is on for less of the film would be m
 // Show it in `section`; `actions` are rerun, remove, anew. Returns {player, close, recolour, name}, or null if it was left.
 export async function showResult(section, job, actions, isWanted) {
   const result = await getJson(jobUrl(job.id) + "/result");
+  result.views ||= viewsOf(job.id);
   const [left, right, video, names] = await Promise.all(
     [job.links.left, job.links.right, job.links.video].map(link => link && playable(link.replace(/^\//, ""))).concat(instruments));
   if (!isWanted()) return null;
@@ -74,7 +75,7 @@ function buildWarnings({warnings, opinions}) {
 // The film, with where each player was seen drawn over it.
 function buildFilm(film, job, result, player) {
   const marks = h("div", {className: "marks", "aria-hidden": "true"});
-  const view = (result.views || viewsOf(job.id) || [])[0];
+  const view = (result.views || [])[0];
   for (const side of view && view.share >= SHOWN_MOSTLY ? SIDES : []) {
     const at = view[side];
     if (!at) continue;
@@ -109,7 +110,7 @@ function buildPlayer(side, job, result, names, {rerun}) {
   const correct = choice => {
     // What was right stays; the same name on both sides means that they were the wrong way round.
     const swapped = choice === other ? label.instrument : other;
-    rerun(job, side === "left" ? {left: choice, right: swapped} : {left: swapped, right: choice}, result.views || viewsOf(job.id));
+    rerun(job, side === "left" ? {left: choice, right: swapped} : {left: swapped, right: choice}, result.views);
   };
   const chips = h("div", {className: "chips"}, ...choices.map(choice => h("button", {type: "button",
     textContent: capital(pretty(choice)) + (choice === other ? " (swap both)" : ""), "aria-label": `It is ${article(pretty(choice))}: run again`, onclick: () => correct(choice)})));

@@ -13,19 +13,10 @@ from app.jobs.store import JobStore
 from app.queue import GPU_QUEUE_NAME, QUEUE_NAME, QUEUES, JobQueue, QueueName, delivered_messages, next_job_ids
 from app.settings import Settings
 from app.storage.protocol import Storage
-from tests.unit.test_worker_reconciler import OLD, TAKES_AND_DIES, messages, posted
+from tests.unit.test_worker_reconciler import OLD, TAKES_AND_DIES, messages, posted, queue, reconciler
 from worker.reconciler import Reconciler
 
-
-@pytest.fixture
-def queue(settings: Settings) -> JobQueue:
-    return JobQueue(settings)
-
-
-@pytest.fixture
-def reconciler(redis_client: redis.Redis, queue: JobQueue, storage: Storage) -> Reconciler:
-    """One that has no patience with a silent attempt, and the usual with a message."""
-    return Reconciler(redis_client, queue, storage, lost_after_s=0.0)
+__all__ = ["queue", "reconciler"]
 
 
 @pytest.fixture(params=QUEUES)
